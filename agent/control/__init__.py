@@ -1,0 +1,1 @@
+"""The local control API on a Unix socket, and its client."""

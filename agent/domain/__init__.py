@@ -1,0 +1,1 @@
+"""Nouns and rules: frozen values, enums and errors; standard library only."""

@@ -1,0 +1,94 @@
+"""Prints: one attempt at one copy of a job.
+
+The record written before line 1 is what makes a print survive the daemon (P2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from agent.domain.artefact import Prepared
+from agent.domain.job import Reason
+
+
+class PrintState(StrEnum):
+    """How far one attempt has come."""
+
+    STARTING = "starting"
+    PRINTING = "printing"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_over(self) -> bool:
+        """The attempt has ended, whatever the outcome."""
+        return self in (PrintState.COMPLETED, PrintState.FAILED, PrintState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class PrintRecord:
+    """The durable record of one attempt.
+
+    Job line i (1-based) is sent as firmware line number `base + i`; `base` is never 0, so that a reset board
+    (counter 0) is recognisable. `port_id` is the stable identity of the port the print runs on.
+    Times are Unix milliseconds.
+    """
+
+    print_id: str
+    job_id: str
+    copy: int
+    state: PrintState
+    prepared_sha256: str
+    lines: int
+    base: int
+    port_id: str
+    reason: Reason | None
+    detail: str
+    started_ms: int
+    ended_ms: int | None
+    pause_snapshot: str | None = None
+    receipt: str | None = None
+
+
+class OutcomeState(StrEnum):
+    """How `print_file` returned; `suspended` means the daemon stops and the print is to be resumed."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SUSPENDED = "suspended"
+
+
+PauseListener = Callable[[bool, Reason | None, str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class PrintOrder:
+    """Everything the printer side needs for one attempt.
+
+    `path` is the prepared file. `resume` asks to take over a print that an earlier daemon left running.
+    `on_pause(paused, reason, detail)` is awaited on every pause and resume: on disk before it is reported.
+    """
+
+    record: PrintRecord
+    path: Path
+    prepared: Prepared
+    resume: bool
+    on_pause: PauseListener
+
+
+@dataclass(frozen=True, slots=True)
+class PrintOutcome:
+    """How an attempt ended; `stats` goes into the receipt."""
+
+    state: OutcomeState
+    reason: Reason | None
+    detail: str
+    lines_acked: int
+    stats: dict[str, Any] = field(default_factory=dict)

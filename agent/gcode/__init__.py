@@ -1,0 +1,1 @@
+"""G-code files: the gate in front of the printer, metadata, modal state."""

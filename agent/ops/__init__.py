@@ -1,0 +1,1 @@
+"""Living under an init system: notifications, watchdog, logs."""

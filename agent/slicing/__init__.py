@@ -1,0 +1,1 @@
+"""Profiles: what to print with."""
