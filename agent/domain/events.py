@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -38,3 +38,26 @@ class Event:
     mono_ms: int
     boot: str
     data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EventDraft:
+    """A fact before storage has numbered and stamped it; the fields mean what they mean in `Event`."""
+
+    type: EventType
+    detail: str
+    job_id: str | None = None
+    rev: int | None = None
+    print_id: str | None = None
+    state: str | None = None
+    reason: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """When something happened: Unix ms (may step), monotonic ms of this boot, and the id of the boot."""
+
+    t_ms: int
+    mono_ms: int
+    boot: str

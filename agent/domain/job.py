@@ -74,6 +74,7 @@ class Reason(StrEnum):
     HEATER_RUNAWAY = "heater_runaway"
     HEATER_SILENT = "heater_silent"
     RESEND_LIMIT = "resend_limit"
+    LINE_UNCERTAIN = "line_uncertain"
     DAEMON_RESTARTED = "daemon_restarted"
     EXPIRED = "expired"
     FILAMENT = "filament"

@@ -98,3 +98,28 @@ class PrinterSnapshot:
     message: str = ""
     health: PortHealth = PortHealth()
     progress: PrintProgress | None = None
+
+
+class Direction(StrEnum):
+    """Who said a transcript line."""
+
+    SENT = "sent"
+    RECEIVED = "received"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptEntry:
+    """One line of the conversation with the printer as the console shows it; `t_ms` is Unix milliseconds."""
+
+    t_ms: int
+    direction: Direction
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One telemetry point; `t_s` is the monotonic clock."""
+
+    t_s: float
+    temperatures: dict[str, Temperature] = field(default_factory=dict)

@@ -37,7 +37,8 @@ class PrintRecord:
 
     Job line i (1-based) is sent as firmware line number `base + i`; `base` is never 0, so that a reset board
     (counter 0) is recognisable. `port_id` is the stable identity of the port the print runs on.
-    Times are Unix milliseconds.
+    Times are Unix milliseconds. `file_stamp` identifies the prepared file whose hash was proven before line 1.
+    `cancel_reason` is set once somebody asked for the end of a print that is not over yet.
     """
 
     print_id: str
@@ -54,6 +55,15 @@ class PrintRecord:
     ended_ms: int | None
     pause_snapshot: str | None = None
     receipt: str | None = None
+    file_stamp: str = ""
+    cancel_reason: Reason | None = None
+
+
+class Bed(StrEnum):
+    """The latch of P8: what a person last said, or a print last left, about the bed."""
+
+    CLEAR = "clear"
+    OCCUPIED = "occupied"
 
 
 class OutcomeState(StrEnum):
@@ -66,6 +76,7 @@ class OutcomeState(StrEnum):
 
 
 PauseListener = Callable[[bool, Reason | None, str], Awaitable[None]]
+CheckpointListener = Callable[[str | None], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,8 @@ class PrintOrder:
 
     `path` is the prepared file. `resume` asks to take over a print that an earlier daemon left running.
     `on_pause(paused, reason, detail)` is awaited on every pause and resume: on disk before it is reported.
+    `checkpoint(text)` stores `text` as the record's `pause_snapshot` (None clears it): where the print stands
+    whenever the firmware's line counter is about to leave the job's lines.
     """
 
     record: PrintRecord
@@ -81,6 +94,7 @@ class PrintOrder:
     prepared: Prepared
     resume: bool
     on_pause: PauseListener
+    checkpoint: CheckpointListener
 
 
 @dataclass(frozen=True, slots=True)

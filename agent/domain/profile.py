@@ -28,7 +28,11 @@ class Scripts:
 
 @dataclass(frozen=True, slots=True)
 class PrinterProfile:
-    """A printer: geometry in millimetres, speeds in mm/s, accelerations in mm/s², temperatures in °C."""
+    """A printer: geometry in millimetres, speeds in mm/s, accelerations in mm/s², temperatures in °C.
+
+    `reach_mm` is how far the nozzle can travel per axis (min, max), where that is more than the volume (purge lines,
+    parking). `allow_commands` are words beyond the gate's list that the owner of this unit trusts.
+    """
 
     name: str
     title: str
@@ -54,3 +58,5 @@ class PrinterProfile:
     window_lines: int | None = None
     window_bytes: int | None = None
     scripts: Scripts = Scripts()
+    reach_mm: tuple[tuple[float, float], tuple[float, float], tuple[float, float]] | None = None
+    allow_commands: tuple[str, ...] = ()

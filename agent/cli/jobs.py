@@ -1,0 +1,152 @@
+"""`fabunit jobs` and `fabunit job`: the queue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from agent.cli.session import Session, daemon_command
+from agent.cli.wording import copies, duration, facts, moment, printable, size, table
+from agent.control.client import segment
+from agent.domain.errors import UsageError
+
+
+@click.command()
+@click.option("--all", "show_all", is_flag=True, help="Also jobs that are over.")
+@daemon_command
+def jobs(session: Session, show_all: bool) -> None:
+    """List the queue in the order it will be printed."""
+    document = session.client().get("/v1/jobs", all=show_all)
+    session.show(document, lambda: job_table(document["jobs"]) or "the queue is empty")
+
+
+@click.group()
+def job() -> None:
+    """Show or change one job. ID is the job's id as `fabunit jobs` lists it."""
+
+
+@job.command()
+@click.argument("job_id", metavar="ID")
+@daemon_command
+def show(session: Session, job_id: str) -> None:
+    """Show everything about the job."""
+    document = session.client().get(f"/v1/jobs/{segment(job_id)}")
+    session.show(document, lambda: _details(document))
+
+
+@job.command()
+@click.argument("job_id", metavar="ID")
+@daemon_command
+def hold(session: Session, job_id: str) -> None:
+    """Keep the job from printing until it is released."""
+    _act(session, job_id, "hold")
+
+
+@job.command()
+@click.argument("job_id", metavar="ID")
+@daemon_command
+def release(session: Session, job_id: str) -> None:
+    """Let the held job go on."""
+    _act(session, job_id, "release")
+
+
+@job.command()
+@click.argument("job_id", metavar="ID")
+@daemon_command
+def cancel(session: Session, job_id: str) -> None:
+    """End the job; one that prints is cancelled at the printer."""
+    _act(session, job_id, "cancel")
+
+
+@job.command()
+@click.argument("job_id", metavar="ID")
+@daemon_command
+def retry(session: Session, job_id: str) -> None:
+    """Start a job that is over again."""
+    _act(session, job_id, "retry")
+
+
+@job.command()
+@click.argument("job_id", metavar="ID")
+@click.option("--first", is_flag=True, help="Next to print.")
+@click.option("--last", is_flag=True, help="At the end.")
+@click.option(
+    "--to", "place", type=click.IntRange(1, 1_000_000), metavar="N", help="To place N, counted from 1."
+)
+@click.option("--before", metavar="ID", help="In front of this job.")
+@daemon_command
+def move(
+    session: Session, *, job_id: str, first: bool, last: bool, place: int | None, before: str | None
+) -> None:
+    """Move the job within the queue."""
+    wishes: list[dict[str, object]] = []
+    if first:
+        wishes.append({"to": "first"})
+    if last:
+        wishes.append({"to": "last"})
+    if place is not None:
+        wishes.append({"to": place})
+    if before is not None:
+        wishes.append({"before": before})
+    if len(wishes) != 1:
+        raise UsageError("say where to: exactly one of --first, --last, --to and --before")
+    document = session.client().post(f"/v1/jobs/{segment(job_id)}/move", wishes[0])
+    session.show(document, lambda: job_line(document))
+
+
+def job_table(listed: list[dict[str, Any]]) -> str:
+    """Lay out jobs; nothing for an empty list."""
+    rows = [
+        (
+            printable(entry["job_id"]),
+            entry["state"],
+            printable(entry["name"]),
+            copies(entry),
+            duration(entry["estimate_s"]),
+            why(entry),
+        )
+        for entry in listed
+    ]
+    return table(("ID", "STATE", "NAME", "COPIES", "TIME", "WHY"), rows) if rows else ""
+
+
+def job_line(entry: dict[str, Any]) -> str:
+    """Write a job's state in one line."""
+    reason = why(entry)
+    return f"{printable(entry['job_id'])}  {entry['state']}  {printable(entry['name'])}" + (
+        f"  ({reason})" if reason else ""
+    )
+
+
+def why(entry: dict[str, Any]) -> str:
+    """Say why the job is where it is, in the daemon's words."""
+    return printable(entry["detail"] or entry["reason"] or "")
+
+
+def _act(session: Session, job_id: str, action: str) -> None:
+    document = session.client().post(f"/v1/jobs/{segment(job_id)}/{action}")
+    session.show(document, lambda: job_line(document))
+
+
+def _details(entry: dict[str, Any]) -> str:
+    filament = entry["filament_mm"]
+    return facts([
+        ("job", printable(entry["job_id"])),
+        ("state", entry["state"] + (f" (from {entry['held_from']})" if entry["held_from"] else "")),
+        ("reason", entry["reason"] or ""),
+        ("detail", printable(entry["detail"])),
+        ("file", f"{printable(entry['name'])}, {entry['artefact_format']}, {size(entry['artefact_size'])}"),
+        ("sha-256", entry["artefact_sha256"]),
+        ("copies", f"{entry['copies_done']} of {entry['copies']} done"),
+        ("time", duration(entry["estimate_s"]) if entry["estimate_s"] is not None else ""),
+        ("filament", f"{filament / 1000:.2f} m" if filament is not None else ""),
+        ("layers", str(entry["layers"] or "")),
+        ("material", printable(entry["material"] or "")),
+        ("quality", printable(entry["quality"] or "")),
+        ("priority", str(entry["priority"])),
+        ("attempt", str(entry["attempt"])),
+        ("source", printable(entry["source"])),
+        ("added", moment(entry["created_ms"])),
+        ("changed", moment(entry["updated_ms"])),
+    ])  # fmt: skip

@@ -1,0 +1,262 @@
+"""The JSON documents of the control API, as types and as pure conversions from domain values.
+
+`docs/control-api.md` is the reader's version of this file. The CLI sees these shapes as plain dictionaries.
+Fields are only ever added; a reader ignores what it does not know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from agent.domain.events import Event
+    from agent.domain.job import Job
+    from agent.domain.printer import PrinterSnapshot, Sample, TranscriptEntry
+    from agent.domain.prints import PrintRecord
+
+
+class TemperatureDocument(TypedDict):
+    """One heater in degrees Celsius; `power` 0..1 or null where the firmware does not tell."""
+
+    actual: float
+    target: float
+    power: float | None
+
+
+class FirmwareDocument(TypedDict):
+    """What the firmware said about itself."""
+
+    name: str
+    machine: str
+    uuid: str
+    fields: dict[str, str]
+    capabilities: dict[str, bool]
+
+
+class PromptDocument(TypedDict):
+    """A question of the firmware; choice n (from 0) is `choices[n]`."""
+
+    text: str
+    choices: list[str]
+
+
+class HealthDocument(TypedDict):
+    """Quality of the line to the printer since the port was opened; latencies in milliseconds."""
+
+    lines_sent: int
+    lines_acked: int
+    resends: int
+    timeouts: int
+    garbled: int
+    ok_p50_ms: float
+    ok_p99_ms: float
+    reconnects: int
+
+
+class ProgressDocument(TypedDict):
+    """The running print; times in seconds, `fraction` 0..1."""
+
+    print_id: str
+    line: int
+    lines: int
+    byte: int
+    bytes: int
+    layer: int | None
+    layers: int | None
+    z_mm: float | None
+    elapsed_s: float
+    remaining_s: float | None
+    fraction: float
+
+
+class PrinterDocument(TypedDict):
+    """One consistent view of the printer; heaters keyed `T0`, `T1`, `B`, `C`."""
+
+    state: str
+    detail: str
+    port: str
+    port_id: str
+    baud: int
+    dialect: str
+    firmware: FirmwareDocument | None
+    temperatures: dict[str, TemperatureDocument]
+    position: dict[str, float]
+    fan: float | None
+    prompt: PromptDocument | None
+    message: str
+    health: HealthDocument
+    progress: ProgressDocument | None
+
+
+class JobDocument(TypedDict):
+    """One job; times are Unix milliseconds, `position` orders the queue."""
+
+    job_id: str
+    rev: int
+    state: str
+    name: str
+    artefact_sha256: str
+    artefact_format: str
+    artefact_size: int
+    copies: int
+    copies_done: int
+    position: float
+    priority: int
+    source: str
+    material: str | None
+    quality: str | None
+    reason: str | None
+    detail: str
+    held_from: str | None
+    attempt: int
+    created_ms: int
+    updated_ms: int
+    prepared_sha256: str | None
+    profile_digest: str | None
+    estimate_s: float | None
+    filament_mm: float | None
+    layers: int | None
+
+
+class PrintDocument(TypedDict):
+    """One attempt at one copy; times are Unix milliseconds."""
+
+    print_id: str
+    job_id: str
+    copy: int
+    state: str
+    prepared_sha256: str
+    lines: int
+    base: int
+    port_id: str
+    reason: str | None
+    detail: str
+    started_ms: int
+    ended_ms: int | None
+    has_receipt: bool
+
+
+class EventDocument(TypedDict):
+    """One durable record; order is (epoch, seq)."""
+
+    epoch: str
+    seq: int
+    type: str
+    job_id: str | None
+    rev: int | None
+    print_id: str | None
+    state: str | None
+    reason: str | None
+    detail: str
+    t_ms: int
+    mono_ms: int
+    boot: str
+    data: dict[str, Any]
+
+
+class TranscriptDocument(TypedDict):
+    """One console line; `direction` is sent, received or note."""
+
+    t_ms: int
+    direction: str
+    text: str
+
+
+class UnitDocument(TypedDict):
+    """Who answers."""
+
+    id: str
+    name: str
+    version: str
+    pid: int
+    uptime_s: float
+
+
+class QueueDocument(TypedDict):
+    """Jobs by state, and the first of those that are not over, in queue order (at most `QUEUE_SHOWN`)."""
+
+    counts: dict[str, int]
+    jobs: list[JobDocument]
+    total: int
+
+
+class _StatusRequired(TypedDict):
+    unit: UnitDocument
+    printer: PrinterDocument
+    job: JobDocument | None
+    queue: QueueDocument
+    bed: str
+    link: dict[str, Any] | None
+    warnings: list[str]
+    t_ms: int
+
+
+class StatusDocument(_StatusRequired, total=False):
+    """Everything at a glance.
+
+    `samples` (heater → [[age_s, actual, target], …]) comes only in the stream, first and then every few seconds.
+    """
+
+    samples: dict[str, list[list[float]]]
+
+
+def printer_document(snapshot: PrinterSnapshot) -> PrinterDocument:
+    """Write the snapshot as JSON values."""
+    document = asdict(snapshot)
+    document["state"] = str(snapshot.state)
+    if snapshot.prompt is not None:
+        document["prompt"]["choices"] = list(snapshot.prompt.choices)
+    return cast("PrinterDocument", document)
+
+
+def job_document(job: Job) -> JobDocument:
+    """Write the job as JSON values."""
+    document = asdict(job)
+    for name in ("state", "reason", "held_from"):
+        document[name] = None if document[name] is None else str(document[name])
+    return cast("JobDocument", document)
+
+
+def print_document(record: PrintRecord) -> PrintDocument:
+    """Write the print as JSON values; the receipt itself has its own path."""
+    document = asdict(record)
+    document["has_receipt"] = record.receipt is not None
+    del document["receipt"], document["pause_snapshot"]
+    document["state"] = str(record.state)
+    document["reason"] = None if record.reason is None else str(record.reason)
+    return cast("PrintDocument", document)
+
+
+def event_document(event: Event) -> EventDocument:
+    """Write the record as JSON values."""
+    document = asdict(event)
+    document["type"] = str(event.type)
+    return cast("EventDocument", document)
+
+
+def transcript_document(entry: TranscriptEntry) -> TranscriptDocument:
+    """Write the console line as JSON values."""
+    return {"t_ms": entry.t_ms, "direction": str(entry.direction), "text": entry.text}
+
+
+def samples_document(samples: Sequence[Sample], now_s: float, shown: int) -> dict[str, list[list[float]]]:
+    """List temperatures per heater as [age_s, actual, target], oldest first, thinned to `shown` points."""
+    step = max(1, -(-len(samples) // shown))
+    kept = samples[(len(samples) - 1) % step :: step] if samples else ()
+    series: dict[str, list[list[float]]] = {}
+    for sample in kept:
+        age_s = round(now_s - sample.t_s, 1)
+        for heater, temperature in sample.temperatures.items():
+            series.setdefault(heater, []).append([age_s, temperature.actual, temperature.target])
+    return series
+
+
+def counts_by_state(jobs: Sequence[Job]) -> Mapping[str, int]:
+    """How many jobs stand in each state; states nobody is in are left out."""
+    counts: dict[str, int] = {}
+    for job in jobs:
+        counts[str(job.state)] = counts.get(str(job.state), 0) + 1
+    return counts

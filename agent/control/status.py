@@ -1,0 +1,79 @@
+"""The status document: a pure function of what the daemon's parts say of themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agent.control.documents import (
+    StatusDocument,
+    counts_by_state,
+    job_document,
+    printer_document,
+    samples_document,
+)
+from agent.domain.job import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent.control.unit import UnitIdentity
+    from agent.domain.job import Job
+    from agent.domain.printer import PrinterSnapshot, Sample
+
+# A screen shows about this many; `GET /v1/jobs` has them all.
+QUEUE_SHOWN = 12
+# Points per heater in the stream: one per column of a wide sparkline.
+SAMPLES_SHOWN = 120
+
+
+@dataclass(frozen=True, slots=True)
+class StatusParts:
+    """The inputs of one status document; `now_s` monotonic, `now_ms` Unix."""
+
+    identity: UnitIdentity
+    printer: PrinterSnapshot
+    jobs: Sequence[Job]
+    bed: str
+    link: dict[str, Any] | None
+    warnings: Sequence[str]
+    now_s: float
+    now_ms: int
+    samples: Sequence[Sample] | None = None
+
+
+def status_document(parts: StatusParts) -> StatusDocument:
+    """Compose the document; `jobs` holds the jobs that are not over, in queue order."""
+    identity = parts.identity
+    document: StatusDocument = {
+        "unit": {
+            "id": identity.unit_id,
+            "name": identity.name,
+            "version": identity.version,
+            "pid": identity.pid,
+            "uptime_s": round(parts.now_s - identity.started_s, 1),
+        },
+        "printer": printer_document(parts.printer),
+        "job": next((job_document(job) for job in parts.jobs if job.state.is_active), None),
+        "queue": {
+            "counts": dict(counts_by_state(parts.jobs)),
+            "jobs": [job_document(job) for job in parts.jobs[:QUEUE_SHOWN]],
+            "total": len(parts.jobs),
+        },
+        "bed": parts.bed,
+        "link": parts.link,
+        "warnings": [*parts.warnings, *_own_warnings(parts)],
+        "t_ms": parts.now_ms,
+    }
+    if parts.samples is not None:
+        document["samples"] = samples_document(parts.samples, parts.now_s, SAMPLES_SHOWN)
+    return document
+
+
+def _own_warnings(parts: StatusParts) -> list[str]:
+    """Warn of what follows from the parts together and none of them can see alone."""
+    has_ready = any(job.state is JobState.READY for job in parts.jobs)
+    has_active = any(job.state.is_active for job in parts.jobs)
+    if has_ready and not has_active and parts.bed == "occupied":
+        return ["a job is ready but the bed is occupied: clear it, then `fabunit bed clear`"]
+    return []

@@ -1,0 +1,69 @@
+"""From a stream of bytes to a job: the way in for local files."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from agent.domain.job import Job
+from agent.jobs.orders import OrderOptions
+from agent.jobs.queue import Queue
+from agent.storage.artefacts import ArtefactStore
+
+
+class Request(Protocol):
+    """What a local order says besides the file's bytes."""
+
+    @property
+    def name(self) -> str:
+        """Return the file's name as the person gave it."""
+        ...
+
+    @property
+    def copies(self) -> int:
+        """Return how many are wanted."""
+        ...
+
+    @property
+    def hold(self) -> bool:
+        """Tell whether the job starts held."""
+        ...
+
+    @property
+    def material(self) -> str | None:
+        """Return the wanted material."""
+        ...
+
+    @property
+    def quality(self) -> str | None:
+        """Return the wanted quality."""
+        ...
+
+    @property
+    def priority(self) -> int:
+        """Return the priority, 0 for usual."""
+        ...
+
+
+class Intake:
+    """Stores a file and queues it; event loop only."""
+
+    def __init__(self, queue: Queue, store: ArtefactStore) -> None:
+        self._queue = queue
+        self._store = store
+
+    async def submit(self, request: Request, chunks: AsyncIterator[bytes]) -> Job:
+        """Return the durable job. Nothing is read from `chunks` when the order itself cannot be taken.
+
+        Raises UsageError (figures), RefusedError `queue_full`, ArtefactError (the file), StorageError (the
+        disk).
+        """
+        options = OrderOptions(
+            copies=request.copies,
+            is_held=request.hold,
+            material=request.material,
+            quality=request.quality,
+            priority=request.priority,
+        )
+        await self._queue.check_order(options)
+        return await self._queue.add(await self._store.add(chunks, request.name), options)

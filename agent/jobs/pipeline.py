@@ -1,0 +1,141 @@
+"""The pipeline: gives every waiting job to the stage of its state, and the printer its next print."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from agent.domain.errors import RefusedError
+from agent.domain.job import Job, JobState
+from agent.domain.prints import Bed
+from agent.jobs import policy
+from agent.jobs.driver import PrintDriver
+from agent.jobs.queue import Queue, References
+from agent.jobs.stages.print_ import PrintStage
+from agent.jobs.stages.verify import Gate, VerifyStage
+from agent.storage.artefacts import ArtefactStore
+from agent.storage.prepared import PreparedShelf
+
+_log = structlog.get_logger(__name__)
+
+
+class Pipeline:
+    """Runs the stages; event loop only.
+
+    One job is verified at a time, beside a running print. Which stage a job needs is read from the database
+    alone: a restart goes on where the last daemon was killed. `is_ejecting`: a completed print clears its
+    bed.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        store: ArtefactStore,
+        driver: PrintDriver,
+        gate: Gate,
+        *,
+        profile_digest: str,
+        gate_version: int,
+        is_auto_start: bool = True,
+        is_ejecting: bool = False,
+    ) -> None:
+        self._queue = queue
+        self._store = store
+        self._driver = driver
+        self._profile_digest = profile_digest
+        self._is_auto_start = is_auto_start
+        self._shelf = PreparedShelf(store.prepared_dir)
+        self._verify = VerifyStage(
+            queue, store, self._shelf, gate, profile_digest=profile_digest, make_room=self._make_room
+        )
+        self._print = PrintStage(
+            queue, self._shelf, driver, gate_version=gate_version, is_ejecting=is_ejecting
+        )
+        self._kept: References | None = None
+        self._requested: str | None = None
+        self._request_made = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run until cancelled. An orderly stop is `driver.suspend()` first: then no further print starts.
+
+        Raises StorageError (in an ExceptionGroup) when the database fails; the daemon ends and its supervisor
+        starts it again.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._verify_jobs(), name="verify jobs")
+            tasks.create_task(self._print_jobs(), name="print jobs")
+
+    async def start(self, job_id: str) -> Job:
+        """Have a ready job printed next although the queue does not start by itself.
+
+        Raises RefusedError `bed_occupied` or `wrong_state`. A restart of the daemon forgets the request.
+        """
+        job = await self._queue.get(job_id)
+        if job.state is not JobState.READY:
+            raise RefusedError(f"job {job.job_id} is {job.state.value}, not ready", code="wrong_state")
+        if await self._queue.bed() is not Bed.CLEAR:
+            raise RefusedError("the bed is not clear", code="bed_occupied", remedy="`fabunit bed clear`")
+        self._requested = job.job_id
+        self._request_made.set()
+        return job
+
+    async def _verify_jobs(self) -> None:
+        while True:
+            version = self._queue.version
+            await self._collect(await self._queue.references())
+            job = policy.next_to_verify(await self._queue.list(), self._profile_digest)
+            if job is None:
+                await self._queue.wait_changed(version)
+            else:
+                await self._verify.run(job)
+
+    async def _print_jobs(self) -> None:
+        running = await self._queue.running()
+        goes_on = True
+        if running is not None:
+            _log.info("print_found", print_id=running.record.print_id, job_id=running.job.job_id)
+            goes_on = await self._print.resume(running)
+        while goes_on:
+            version = self._queue.version
+            if await self._next() is None:
+                await self._wait_for_work(version)
+                continue
+            await self._driver.wait_idle()
+            # Waiting for a printer can take days: the queue is asked again.
+            job = await self._next()
+            if job is not None:
+                self._requested = None
+                goes_on = await self._print.run(job)
+
+    async def _next(self) -> Job | None:
+        return policy.next_to_print(
+            await self._queue.list(),
+            bed=await self._queue.bed(),
+            profile_digest=self._profile_digest,
+            is_auto_start=self._is_auto_start,
+            requested=self._requested,
+        )
+
+    async def _wait_for_work(self, version: int) -> None:
+        changed = asyncio.create_task(self._queue.wait_changed(version), name="wait for the queue")
+        asked = asyncio.create_task(self._request_made.wait(), name="wait for a request")
+        try:
+            await asyncio.wait({changed, asked}, return_when=asyncio.FIRST_COMPLETED)
+            self._request_made.clear()
+        finally:
+            changed.cancel()
+            asked.cancel()
+
+    async def _collect(self, needed: References) -> None:
+        """Delete files no job needs. Only between two verifications: the gate's new file has no job yet."""
+        if needed == self._kept:
+            return
+        freed = await self._store.collect(needed.artefacts)
+        await self._shelf.collect(needed.prepared)
+        self._kept = needed
+        if freed:
+            _log.info("artefacts_collected", freed_bytes=freed)
+
+    async def _make_room(self) -> None:
+        await self._collect(await self._queue.references(kept_files=0))

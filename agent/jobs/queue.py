@@ -1,0 +1,360 @@
+"""The durable queue: jobs, prints, the bed latch and the events about them. Every call is one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from agent.domain.artefact import Finding, Prepared, Severity
+from agent.domain.errors import RefusedError
+from agent.domain.events import Event, EventDraft, EventType, Stamp
+from agent.domain.job import Job, Reason
+from agent.domain.prints import Bed, PrintOutcome, PrintRecord
+from agent.jobs import orders, placement, policy, print_writes
+from agent.jobs.changes import Changes
+from agent.jobs.ids import JOB_PREFIX, new_id
+from agent.jobs.lookup import find_job, find_print
+from agent.jobs.machine import JobEvent, Trigger
+from agent.jobs.orders import OrderOptions
+from agent.jobs.placement import At, Place
+from agent.jobs.policy import QueueLimits
+from agent.storage import events as event_rows
+from agent.storage import jobs as job_rows
+from agent.storage import meta
+from agent.storage import prints as print_rows
+from agent.storage.artefacts import StoredArtefact
+from agent.storage.clock import Clock
+from agent.storage.database import Connection, Database
+
+T = TypeVar("T")
+
+# One answer of the API; whoever wants more asks again with the last number.
+EVENTS_PER_READ = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A print that is not over, with its job."""
+
+    record: PrintRecord
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """SHA-256 of all files that jobs still need."""
+
+    artefacts: frozenset[str]
+    prepared: frozenset[str]
+
+
+class Queue:
+    """The queue of this unit; event loop only. What a call returned is on disk.
+
+    Ids may be full or a prefix that fits one job: NotFoundError for none, UsageError `ambiguous_id` for
+    several. What a job's state does not allow raises RefusedError `wrong_state`. Any call can raise
+    StorageError.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        limits: QueueLimits | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._limits = limits or QueueLimits()
+        self._rng = rng or random.SystemRandom()
+        self._changes = Changes()
+
+    async def open(self) -> None:
+        """Report a database that replaced a damaged one; what is on the bed is not known then: occupied."""
+        moved = self._database.moved_aside
+        if moved is None:
+            return
+
+        def report(connection: Connection, stamp: Stamp) -> None:
+            detail = f"the database was damaged and is kept as {moved.name}; the queue starts empty"
+            draft = EventDraft(EventType.UNIT, detail, state="database_replaced", data={"file": moved.name})
+            event_rows.append(connection, draft, stamp)
+            print_writes.set_bed(connection, stamp, Bed.OCCUPIED, detail="what is on the bed is not known")
+
+        await self._write(report)
+
+    @property
+    def version(self) -> int:
+        """The number of changes since the start; see `wait_changed`."""
+        return self._changes.version
+
+    async def wait_changed(self, since: int) -> int:
+        """Return the version as soon as it is above `since`."""
+        return await self._changes.wait(since)
+
+    # Orders
+
+    async def add(self, artefact: StoredArtefact, options: OrderOptions | None = None) -> Job:
+        """Add a job at the end of the queue.
+
+        Raises RefusedError `queue_full`, UsageError `bad_copies` or `bad_priority`.
+        """
+        order = options or OrderOptions()
+        policy.check_order(order.copies, order.priority, self._limits)
+
+        def insert(connection: Connection, stamp: Stamp) -> Job:
+            waiting = job_rows.unfinished(connection)
+            policy.check_room(len(waiting), self._limits)
+            job_id = new_id(JOB_PREFIX, self._rng, lambda taken: job_rows.get(connection, taken) is not None)
+            position = placement.next_position(waiting)
+            job = orders.new_job(job_id, artefact, order, position, stamp.t_ms)
+            job_rows.insert(connection, job)
+            self._forget_old(connection)
+            event_rows.append(connection, orders.received(job), stamp)
+            if order.is_held:
+                job = print_writes.apply(
+                    connection, stamp, job, JobEvent(Trigger.HELD, Reason.HOLD_REQUESTED)
+                )
+            return job
+
+        return await self._write(insert)
+
+    async def check_order(self, options: OrderOptions) -> None:
+        """Raise what `add` would raise, before somebody uploads a file for nothing."""
+        policy.check_order(options.copies, options.priority, self._limits)
+        policy.check_room(await self._database.read(job_rows.count_unfinished), self._limits)
+
+    async def list(self, *, include_over: bool = False) -> tuple[Job, ...]:
+        """List unfinished jobs in queue order; with `include_over` then the finished ones, newest first."""
+
+        def read(connection: Connection) -> tuple[Job, ...]:
+            over = job_rows.finished(connection, self._limits.kept_finished) if include_over else ()
+            return job_rows.unfinished(connection) + over
+
+        return await self._database.read(read)
+
+    async def get(self, job_id: str) -> Job:
+        """Return one job."""
+        return await self._database.read(lambda connection: find_job(connection, job_id))
+
+    async def hold(self, job_id: str, reason: Reason = Reason.HOLD_REQUESTED, detail: str = "") -> Job:
+        """Keep a waiting job from going on until it is released."""
+        return await self.apply(job_id, JobEvent(Trigger.HELD, reason, detail))
+
+    async def release(self, job_id: str) -> Job:
+        """Let a held job go on where it was."""
+        return await self.apply(job_id, JobEvent(Trigger.RELEASED))
+
+    async def retry(self, job_id: str) -> Job:
+        """Start a failed, cancelled or rejected job over. Raises RefusedError `queue_full`."""
+
+        def write(connection: Connection, stamp: Stamp) -> Job:
+            policy.check_room(job_rows.count_unfinished(connection), self._limits)
+            job = find_job(connection, job_id)
+            return print_writes.apply(connection, stamp, job, JobEvent(Trigger.RETRIED))
+
+        return await self._write(write)
+
+    async def cancel(self, job_id: str, reason: Reason = Reason.USER) -> Job:
+        """End a job. A waiting or held one is cancelled when this returns.
+
+        For a printing one the wish is put on record, durably; the print stage has the printer end it in
+        order, and the job becomes `cancelled` with the end of its print.
+        """
+
+        def write(connection: Connection, stamp: Stamp) -> Job:
+            job = find_job(connection, job_id)
+            record = print_rows.running(connection)
+            if job.state.is_active and record is not None and record.job_id == job.job_id:
+                print_writes.request_cancel(connection, stamp, record, reason)
+                return job
+            return print_writes.apply(connection, stamp, job, JobEvent(Trigger.CANCELLED, reason))
+
+        return await self._write(write)
+
+    async def move(self, job_id: str, place: Place) -> Job:
+        """Put a waiting or held job before another one or at a place (1 is next, -1 is last).
+
+        Raises RefusedError `not_in_queue`, UsageError `bad_place`.
+        """
+
+        def write(connection: Connection, stamp: Stamp) -> Job:
+            job = find_job(connection, job_id)
+            before = place.before
+            if before is not None:
+                neighbour = find_job(connection, before)
+                placement.demand_place(neighbour)
+                before = neighbour.job_id
+            changed = placement.placed(job_rows.unfinished(connection), job, At(place.to, before))
+            for other in changed:
+                job_rows.update(connection, replace(other, updated_ms=stamp.t_ms))
+            moved = find_job(connection, job.job_id)
+            event_rows.append(connection, orders.moved(moved), stamp)
+            return moved
+
+        return await self._write(write)
+
+    # Stages
+
+    async def apply(self, job_id: str, event: JobEvent) -> Job:
+        """Advance a job by one event of the machine."""
+        return await self._write(
+            lambda connection, stamp: print_writes.apply(
+                connection, stamp, find_job(connection, job_id), event
+            )
+        )
+
+    async def verified(self, job_id: str, prepared: Prepared) -> Job:
+        """Make a verified job ready and keep what the gate learned about it."""
+        warnings = [finding for finding in prepared.findings if finding.severity is Severity.WARNING]
+        data = {"prepared_sha256": prepared.sha256, "lines": prepared.lines, "warnings": len(warnings)}
+
+        def write(connection: Connection, stamp: Stamp) -> Job:
+            event = JobEvent(Trigger.VERIFIED, detail=_first(warnings), data=data)
+            job = print_writes.apply(connection, stamp, find_job(connection, job_id), event)
+            job = replace(
+                job,
+                prepared_sha256=prepared.sha256,
+                profile_digest=prepared.profile_digest,
+                estimate_s=prepared.metadata.estimate_s or (prepared.times[-1] if prepared.times else None),
+                filament_mm=prepared.metadata.filament_mm,
+                layers=len(prepared.layers) or None,
+            )
+            job_rows.update(connection, job)
+            return job
+
+        return await self._write(write)
+
+    async def start_print(
+        self, job_id: str, prepared: Prepared, port_id: str, file_stamp: str = ""
+    ) -> PrintRecord:
+        """Consume the cleared bed and put a new print on record, before its first line is sent.
+
+        Raises RefusedError `bed_occupied` or `wrong_state`.
+        """
+        return await self._write(
+            lambda connection, stamp: print_writes.start(
+                connection,
+                stamp,
+                find_job(connection, job_id),
+                prepared,
+                port_id=port_id,
+                file_stamp=file_stamp,
+                rng=self._rng,
+            )
+        )
+
+    async def record_pause(self, print_id: str, event: JobEvent) -> PrintRecord:
+        """Put a pause or a resume of a print on record (`Trigger.PAUSED`, `Trigger.RESUMED`)."""
+        return await self._write(
+            lambda connection, stamp: print_writes.pause(
+                connection, stamp, find_print(connection, print_id), event
+            )
+        )
+
+    async def save_checkpoint(self, print_id: str, snapshot: str | None) -> None:
+        """Keep where a print stands, in the words of the printer side; None forgets it."""
+        await self._write(
+            lambda connection, _: print_rows.update(
+                connection, replace(find_print(connection, print_id), pause_snapshot=snapshot)
+            )
+        )
+
+    async def finish_print(self, print_id: str, outcome: PrintOutcome, *, is_ejected: bool = False) -> Job:
+        """Put the end of a print on record; the bed stays occupied unless a completed part was ejected.
+
+        Raises RefusedError `print_over` when it already ended.
+        """
+
+        def write(connection: Connection, stamp: Stamp) -> Job:
+            record = find_print(connection, print_id)
+            return print_writes.finish(connection, stamp, record, outcome, is_ejected=is_ejected)
+
+        return await self._write(write)
+
+    async def running(self) -> Running | None:
+        """Return the print that is not over; at start it is the one to take over (P2)."""
+
+        def read(connection: Connection) -> Running | None:
+            record = print_rows.running(connection)
+            return None if record is None else Running(record, find_job(connection, record.job_id))
+
+        return await self._database.read(read)
+
+    async def references(self, *, kept_files: int | None = None) -> References:
+        """Return which files are needed: by unfinished jobs and by the newest `kept_files` finished ones."""
+        kept = self._limits.kept_files if kept_files is None else kept_files
+
+        def read(connection: Connection) -> References:
+            jobs = job_rows.unfinished(connection) + job_rows.finished(connection, kept)
+            record = print_rows.running(connection)
+            prepared = {job.prepared_sha256 for job in jobs} | {record.prepared_sha256 if record else None}
+            return References(
+                frozenset(job.artefact_sha256 for job in jobs), frozenset(sha for sha in prepared if sha)
+            )
+
+        return await self._database.read(read)
+
+    # Bed, history, events
+
+    async def bed(self) -> Bed:
+        """Return the bed latch."""
+        return await self._database.read(meta.bed)
+
+    async def clear_bed(self, reason: Reason = Reason.USER) -> Bed:
+        """Record that somebody cleared the bed. Raises RefusedError `bed_in_use` while a print is on it."""
+
+        def write(connection: Connection, stamp: Stamp) -> Bed:
+            record = print_rows.running(connection)
+            if record is not None:
+                raise RefusedError(
+                    f"print {record.print_id} is {record.state.value}: the bed cannot be cleared now",
+                    code="bed_in_use",
+                    remedy="wait for its end, or cancel it: `fabunit cancel`",
+                )
+            print_writes.set_bed(connection, stamp, Bed.CLEAR, detail="the bed was cleared", reason=reason)
+            return Bed.CLEAR
+
+        return await self._write(write)
+
+    async def prints(self, *, limit: int = 50, job_id: str | None = None) -> tuple[PrintRecord, ...]:
+        """List prints, newest first."""
+        return await self._database.read(
+            lambda connection: print_rows.newest(
+                connection, limit, find_job(connection, job_id).job_id if job_id else None
+            )
+        )
+
+    async def get_print(self, print_id: str) -> PrintRecord:
+        """Return one print."""
+        return await self._database.read(lambda connection: find_print(connection, print_id))
+
+    async def events_after(self, seq: int, *, limit: int = EVENTS_PER_READ) -> tuple[Event, ...]:
+        """List events with a greater number, oldest first."""
+        return await self._database.read(lambda connection: event_rows.after(connection, seq, limit))
+
+    async def record(self, draft: EventDraft) -> int:
+        """Write a fact about the unit, the port or its safety; returns its number."""
+        return await self._write(lambda connection, stamp: event_rows.append(connection, draft, stamp))
+
+    async def _write(self, fn: Callable[[Connection, Stamp], T]) -> T:
+        commit = asyncio.ensure_future(
+            self._database.run(lambda connection: fn(connection, self._clock.stamp()))
+        )
+        # In the callback, not after the await: a caller that is cancelled does not undo the commit.
+        commit.add_done_callback(lambda _: self._changes.bump())
+        return await asyncio.shield(commit)
+
+    def _forget_old(self, connection: Connection) -> None:
+        limit = self._limits.kept_finished
+        # No more than the queue holds can have been finished since the last job was added.
+        over = job_rows.finished(connection, limit + self._limits.max_jobs)[limit:]
+        job_rows.delete(connection, [job.job_id for job in over])
+
+
+def _first(findings: Sequence[Finding]) -> str:
+    return findings[0].message if findings else ""

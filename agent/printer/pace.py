@@ -1,0 +1,152 @@
+"""How fast and how carefully: latency, patience, window size and how often our count is compared with the firmware's."""
+
+from __future__ import annotations
+
+from agent.printer.latency import LatencyHistogram
+from agent.printer.window import SendWindow, WindowSize
+
+BUSY_PERIOD_S = 2.0
+"""Marlin's default host keepalive interval (M113)."""
+PATIENCE_MARGIN_S = 0.3
+SILENT_PATIENCE_S = 3.0
+"""Before asking a firmware that never says `busy`."""
+SHORT_PATIENCE_S = 0.1
+SHORT_PATIENCE_ANSWERS = 4
+SILENT_WAITS = 20
+"""Patiences granted to a blocking command of such a firmware: one minute, longer than homing."""
+ANSWER_S = 1.0
+"""How long to wait for the answer to a question before asking again."""
+DEAD_KEEPALIVE_S = 15.0
+"""Silence of a firmware that says `busy` every two seconds while it works: seven missed signs of life."""
+DEAD_S = 180.0
+"""Silence of a firmware without keepalive: longer than a bed levelling."""
+QUIET_FLOOR_S = 0.010
+"""Measured on Marlin: 10 ms of silence suffice with one line in flight."""
+QUIET_CEILING_S = 0.150
+QUIET_PER_LINE_S = 0.004
+"""One more line in flight may still be on a 115,200 baud wire: 38 bytes take 3.3 ms."""
+CHECK_FIRST = 200
+CHECK_MOST = 4000
+CHECK_LEAST = 50
+SUSPICION_LINES = 20
+CAREFUL = WindowSize(4, 120)
+"""Safe on every board measured: 4 command slots and a 128-byte receive ring."""
+CLEAN_FIRST = 500
+CLEAN_MOST = 16000
+
+
+class Pace:
+    """Adapts to what is seen; pure bookkeeping."""
+
+    def __init__(self, size: WindowSize, *, keepalive: bool) -> None:
+        self.full = size
+        self.latency = LatencyHistogram()
+        self.busy_period_s = BUSY_PERIOD_S
+        self._keepalive = keepalive
+        self._busy_seen = False
+        self._sample: tuple[int, float] | None = None
+        self._check_every = CHECK_FIRST
+        self._check_at: int | None = None
+        self._clean_needed = CLEAN_FIRST
+        self._widen_at: int | None = None
+        self._single = False
+
+    @property
+    def answer_s(self) -> float:
+        """How long an answer may take."""
+        return ANSWER_S
+
+    @property
+    def patience_s(self) -> float:
+        """Silence about the oldest line after which the firmware is asked."""
+        if self._keepalive or self._busy_seen:
+            return self.busy_period_s + PATIENCE_MARGIN_S
+        return SILENT_PATIENCE_S
+
+    @property
+    def short_patience_s(self) -> float:
+        """The same when there is reason to think that an ok was lost: a few usual answer times."""
+        usual = self.latency.percentile_s(0.99)
+        return min(self.patience_s, max(SHORT_PATIENCE_S, SHORT_PATIENCE_ANSWERS * usual))
+
+    @property
+    def single(self) -> bool:
+        """One line at a time until the next ok, because lines were just lost."""
+        return self._single
+
+    @property
+    def dead_s(self) -> float:
+        """Complete silence after which the printer counts as gone."""
+        return (
+            DEAD_KEEPALIVE_S if self._busy_seen else DEAD_S if not self._keepalive else DEAD_KEEPALIVE_S * 4
+        )
+
+    def quiet_s(self, in_flight: int) -> float:
+        """Silence after which no answer to an older line is to be expected."""
+        least = self.latency.least_s if self.latency.total else 0.0
+        return min(QUIET_CEILING_S, QUIET_FLOOR_S + 3 * min(least, 0.05) + QUIET_PER_LINE_S * in_flight)
+
+    def may_still_run(self, waits: int) -> bool:
+        """Whether an accepted blocking command may still be running although it was silent for `waits` + 1 patiences.
+
+        A firmware with keepalive would have said `busy`.
+        """
+        return not (self._keepalive or self._busy_seen) and waits < SILENT_WAITS
+
+    def busy_seen(self) -> None:
+        """The firmware sends signs of life."""
+        self._busy_seen = True
+
+    def restart(self, index: int) -> None:
+        """A new session begins behind line `index`."""
+        self._check_at = index + self._check_every
+        self._sample = None
+        self._widen_at = None
+        self._single = False
+
+    def sent(self, window: SendWindow, now: float) -> None:
+        """Lines went out."""
+        if self._sample is None:
+            self._sample = (window.sent, now)
+
+    def acked(self, window: SendWindow, now: float) -> None:
+        """Oks came in."""
+        sample = self._sample
+        if sample is not None and window.acked >= sample[0]:
+            self.latency.add(now - sample[1])
+            self._sample = None
+        if self._single:
+            self._single = False
+            window.size = self._careful() if self._widen_at is not None else self.full
+        if self._widen_at is not None and window.acked >= self._widen_at:
+            self._widen_at = None
+            window.size = self.full
+
+    def lost(self, window: SendWindow) -> None:
+        """Lines were lost or rejected: one line until it is acknowledged, then carefully, then the full window."""
+        self._sample = None
+        self._single = True
+        self._widen_at = window.sent + self._clean_needed
+        self._clean_needed = min(self._clean_needed * 2, CLEAN_MOST)
+        window.size = WindowSize(1, self.full.bytes)
+
+    def suspect(self, index: int) -> None:
+        """Our count may be wrong: compare it soon."""
+        soon = index + SUSPICION_LINES
+        self._check_at = soon if self._check_at is None else min(self._check_at, soon)
+
+    def check_due(self, window: SendWindow) -> bool:
+        """Whether it is time to compare our count with the firmware's."""
+        return self._check_at is not None and window.sent >= self._check_at
+
+    def verified(self, *, drift: int, index: int) -> None:
+        """The counts were compared; `drift` is how many oks we counted too many (negative: lost)."""
+        if drift:
+            self._check_every = max(CHECK_LEAST, self._check_every // 2)
+        else:
+            self._check_every = min(CHECK_MOST, self._check_every * 2)
+        self._check_at = index + self._check_every
+        self._sample = None
+
+    def _careful(self) -> WindowSize:
+        return WindowSize(min(self.full.lines, CAREFUL.lines), min(self.full.bytes, CAREFUL.bytes))

@@ -1,0 +1,228 @@
+"""The printer thread: poll, read, write on one port, driven by the line engine.
+
+It does nothing else, so that the rest of the daemon may be slow without the printer noticing. Others reach it through
+`post`; it tells them through one callback that must only enqueue.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+import structlog
+
+from agent.domain.errors import PortError
+from agent.printer.engine import LineEngine
+from agent.printer.engine_events import EngineEvent, Resynchronised
+from agent.printer.feeder import EndOfFile, Feeder, FeedFailed
+from agent.printer.port import Port
+from agent.printer.transcript import Transcript
+
+LOW_BACKLOG_LINES = 1024
+"""Framed lines kept inside the engine; the feeder holds more."""
+IDLE_POLL_S = 1.0
+"""The beat of an idle thread, for the watchdog."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortLost:
+    """The port went away; the thread has ended."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerCrashed:
+    """A defect ended the thread; the daemon must not go on without it."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileEnded:
+    """The feeder read the whole file."""
+
+    end: EndOfFile
+
+
+@dataclass(frozen=True, slots=True)
+class FileFailed:
+    """The feeder could not read the file; the lines before were handed over."""
+
+    detail: str
+
+
+RunnerEvent = EngineEvent | PortLost | RunnerCrashed | FileEnded | FileFailed
+
+
+class LinkRunner:
+    """Owns port and engine while it runs. Public methods may be called from any thread."""
+
+    def __init__(
+        self,
+        port: Port,
+        engine: LineEngine,
+        transcript: Transcript,
+        notify: Callable[[RunnerEvent], None],
+    ) -> None:
+        self.engine = engine
+        self.beats = 0
+        self._port = port
+        self._transcript = transcript
+        self._notify = notify
+        self._posted: SimpleQueue[Callable[[float], None]] = SimpleQueue()
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._closing = False
+        self._unsent = b""
+        self._feeder: Feeder | None = None
+        self._thread = threading.Thread(target=self._run, name="printer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve the port."""
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def post(self, action: Callable[[float], None]) -> None:
+        """Have `action(now)` executed in the printer thread."""
+        self._posted.put(action)
+        self.wake()
+
+    def wake(self) -> None:
+        """End the current poll."""
+        try:
+            os.write(self._wake_write, b"\0")
+        except BlockingIOError:
+            pass  # the pipe is full: the thread will wake anyway
+        except OSError:
+            if self._thread.is_alive():
+                raise
+
+    def feed_from(self, feeder: Feeder | None) -> None:
+        """Take lines from `feeder` from now on (printer thread only)."""
+        if self._feeder is not None:
+            self._feeder.close()
+        self._feeder = feeder
+
+    def emergency(self, data: bytes) -> None:
+        """Throw away what is unsent and write `data` now (printer thread only)."""
+        self._unsent = b""
+        self._port.flush_output()
+        self._write(data)
+
+    def pulse_dtr(self) -> None:
+        """Reset the board where DTR is wired to its reset line."""
+        self._port.pulse_dtr()
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """End the thread and close the port."""
+        self._closing = True
+        self.wake()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join(timeout_s)
+
+    # -- in the thread ------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._loop()
+        except PortError as error:
+            self._notify(PortLost(error.message))
+        except Exception as error:  # the top of a thread: a defect must be seen, never a silent stall
+            structlog.get_logger("printer").exception("printer_thread_crashed")
+            self._notify(RunnerCrashed(f"{type(error).__name__}: {error}"))
+        finally:
+            if self._feeder is not None:
+                self._feeder.close()
+            self._port.close()
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+
+    def _loop(self) -> None:
+        port, engine = self._port, self.engine
+        fd = port.fileno()
+        poller = select.poll()
+        poller.register(self._wake_read, select.POLLIN)
+        poller.register(fd, select.POLLIN)
+        writing = False
+        while not self._closing:
+            ready = poller.poll(self._timeout_ms())
+            now = time.monotonic()
+            self.beats += 1
+            for descriptor, _ in ready:
+                if descriptor == self._wake_read:
+                    self._drain_wake()
+                else:
+                    self._receive(now)
+            self._run_posted(now)
+            deadline = engine.deadline()
+            if deadline is not None and now >= deadline:
+                engine.on_deadline(now)
+            self._refill()
+            data = engine.outgoing(now)
+            if data or self._unsent:
+                self._write(data)
+                if bool(self._unsent) != writing:
+                    writing = bool(self._unsent)
+                    poller.modify(fd, select.POLLIN | (select.POLLOUT if writing else 0))
+            self._report()
+
+    def _timeout_ms(self) -> float:
+        deadline = self.engine.deadline()
+        if deadline is None:
+            return IDLE_POLL_S * 1000
+        return min(IDLE_POLL_S, max(0.0, deadline - time.monotonic())) * 1000 + 0.5
+
+    def _drain_wake(self) -> None:
+        try:
+            os.read(self._wake_read, 4096)
+        except BlockingIOError:
+            return
+
+    def _receive(self, now: float) -> None:
+        data = self._port.read()
+        if data:
+            self._transcript.received(data, now)
+            self.engine.feed(data, now)
+
+    def _run_posted(self, now: float) -> None:
+        while not self._posted.empty():
+            try:
+                action = self._posted.get_nowait()
+            except Empty:
+                return
+            action(now)
+
+    def _refill(self) -> None:
+        while self._feeder is not None and self.engine.window.backlog < LOW_BACKLOG_LINES:
+            item = self._feeder.take()
+            if item is None:
+                return
+            if isinstance(item, EndOfFile):
+                self._feeder = None
+                self.engine.finish()
+                self._notify(FileEnded(item))
+            elif isinstance(item, FeedFailed):
+                self._feeder = None
+                self._notify(FileFailed(item.detail))
+            else:
+                self.engine.push(item.chunk)
+
+    def _write(self, data: bytes) -> None:
+        if data:
+            self._transcript.sent(data, time.monotonic())
+        pending = self._unsent + data if self._unsent else data
+        taken = self._port.write(pending)
+        self._unsent = pending[taken:] if taken < len(pending) else b""
+
+    def _report(self) -> None:
+        for event in self.engine.take_events():
+            if not isinstance(event, Resynchronised):
+                self._notify(event)

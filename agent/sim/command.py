@@ -1,0 +1,58 @@
+"""A received command, taken apart the way firmware does it: one word, then lettered parameters."""
+
+from __future__ import annotations
+
+import re
+from math import isfinite
+
+_WORD = re.compile(r"([A-Z])[ ]*(\d+)(?:\.\d+)?[ ]*")
+_PARAMETER = re.compile(r"([A-Z])[ ]*([-+]?(?:\d+\.?\d*|\.\d+))?")
+_VALUE_LIMIT = 1e6  # mm, °C, s: no real value is larger, and sums of such values stay exact
+
+
+class Command:
+    """`text` is the bare line. `code` is like "G1", or "" when there is no such word; `rest` follows the word."""
+
+    __slots__ = ("_parameters", "code", "rest", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._parameters: dict[str, str] | None = None
+        word, _, rest = text.partition(" ")
+        if word in _PLAIN_WORDS:
+            self.code, self.rest = word, rest
+            return
+        match = _WORD.match(text)
+        if match:
+            self.code = f"{match[1]}{int(match[2])}"
+            self.rest = text[match.end() :]
+        else:
+            self.code, self.rest = "", text
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Letter to the text of its number ("" when none follows)."""
+        if self._parameters is None:
+            self._parameters = dict(_PARAMETER.findall(self.rest))
+        return self._parameters
+
+    def has(self, letter: str) -> bool:
+        """Whether the letter is there, with or without a value."""
+        return letter in self.parameters
+
+    def number(self, letter: str) -> float | None:
+        """The value of a letter; 0 when it has none; None when the letter is absent. Held within ±1e6."""
+        value = self.parameters.get(letter)
+        if value is None:
+            return None
+        number = float(value) if value else 0.0
+        return max(-_VALUE_LIMIT, min(_VALUE_LIMIT, number)) if isfinite(number) else 0.0
+
+    def value(self, letter: str, default: float) -> float:
+        """The value of a letter, or `default` when the letter is absent."""
+        number = self.number(letter)
+        return default if number is None else number
+
+
+# Words as slicers write them: found without a regular expression.
+_PLAIN_WORDS = frozenset({"G0", "G1", "G2", "G3", "G92", "M105", "M104", "M106", "M107", "M73", "M117", "M204"})

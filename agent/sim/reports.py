@@ -1,0 +1,100 @@
+"""Temperature and position lines in the layout of each firmware family."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.sim.dialects import ReportStyle
+
+if TYPE_CHECKING:
+    from agent.sim.heaters import Heater
+    from agent.sim.motion import Motion
+
+
+def temperatures(style: ReportStyle, hotend: Heater, bed: Heater, now: float) -> str:
+    """The report without a leading `ok` or blank, e.g. "T:21.97 /0.00 B:21.97 /0.00 @:0 B@:0"."""
+    t, b = hotend.reading(now), bed.reading(now)
+    tt, bt = hotend.target, bed.target
+    pt, pb = hotend.power(now), bed.power(now)
+    if style is ReportStyle.MARLIN:
+        return f"T:{t:.2f} /{tt:.2f} B:{b:.2f} /{bt:.2f} @:{pt} B@:{pb}"
+    if style is ReportStyle.MARLIN_OLD:
+        return f"T:{t:.1f} /{tt:.1f} B:{b:.1f} /{bt:.1f} @:{pt} B@:{pb}"
+    if style is ReportStyle.PRUSA:
+        return f"T:{t:.1f} /{tt:.1f} B:{b:.1f} /{bt:.1f} T0:{t:.1f} /{tt:.1f} @:{pt} B@:{pb} P:0.0 A:42.8"
+    if style is ReportStyle.RRF:
+        return f"T:{t:.1f} /{tt:.1f} T0:{t:.1f} /{tt:.1f} B:{b:.1f} /{bt:.1f}"
+    if style is ReportStyle.REPETIER:
+        return f"T:{t:.2f} /{tt:.0f} B:{b:.2f} /{bt:.0f} B@:{2 * pb} @:{2 * pt}"
+    if style is ReportStyle.SMOOTHIE:
+        return f"T:{t:.1f} /{tt:.1f} @{2 * pt} B:{b:.1f} /{bt:.1f} @{2 * pb} "
+    return f"B:{b:.1f} /{bt:.1f} T0:{t:.1f} /{tt:.1f}"
+
+
+def heating_wait(style: ReportStyle, report: str, hotend: Heater, now: float, left_s: int | None, *, bed: bool) -> str:
+    """A line printed by itself once a second while M109 or M190 waits. `left_s`: residency still to go, None = "?"."""
+    left = "?" if left_s is None else str(left_s)
+    if style is ReportStyle.MARLIN:
+        return f" {report} W:{left}"
+    if style in (ReportStyle.MARLIN_OLD, ReportStyle.PRUSA):
+        if bed:
+            return f"T:{hotend.reading(now):.2f} E:0 B:{report.partition(' B:')[2].partition(' ')[0]}"
+        return f"T:{hotend.reading(now):.1f} E:0 W:{left}"
+    return report
+
+
+def auto_report(style: ReportStyle, report: str) -> str:
+    """An M155 line: Marlin 2 puts a blank before it."""
+    return f" {report}" if style is ReportStyle.MARLIN else report
+
+
+def position(style: ReportStyle, motion: Motion, now: float) -> str:
+    """The answer to M114."""
+    x, y, z, e = motion.position
+    if style in (ReportStyle.KLIPPER, ReportStyle.REPETIER):
+        return f"X:{x:.3f} Y:{y:.3f} Z:{z:.3f} E:{e:.3f}"
+    if style is ReportStyle.SMOOTHIE:
+        return f"ok C: X:{x:.4f} Y:{y:.4f} Z:{z:.4f} E:{e:.4f}"
+    cx, cy, cz = motion.actual_steps(now)
+    if style is ReportStyle.RRF:
+        return (
+            f"X:{x:.3f} Y:{y:.3f} Z:{z:.3f} E:{e:.3f} E0:{e:.1f} Count {cx} {cy} {cz} "
+            f"Machine {x:.3f} {y:.3f} {z:.3f} Bed comp 0.000"
+        )
+    return f"X:{x:.2f} Y:{y:.2f} Z:{z:.2f} E:{e:.2f} Count X:{cx} Y:{cy} Z:{cz}"
+
+
+def settings(motion: Motion, *, comments: bool) -> list[str]:
+    """M503 and the dump at boot. `comments`: with the explaining lines of Marlin 2."""
+    limits = motion.limits
+    groups = (
+        ("Linear Units:", "G21 ; (mm)"),
+        ("Temperature Units:", "M149 C ; Units in Celsius"),
+        ("Filament settings (Disabled):", "M200 S0 D1.75"),
+        ("Steps per unit:", "M92 " + _axes(limits.steps_per_mm)),
+        ("Max feedrates (units/s):", "M203 " + _axes(limits.max_speed)),
+        ("Max Acceleration (units/s2):", "M201 " + _axes(limits.max_acceleration)),
+        (
+            "Acceleration (units/s2) (P<print-accel> R<retract-accel> T<travel-accel>):",
+            f"M204 P{limits.print_acceleration:.2f} R{limits.retract_acceleration:.2f} "
+            f"T{limits.travel_acceleration:.2f}",
+        ),
+        (
+            "Advanced (B<min_segment_time_us> S<min_feedrate> T<min_travel_feedrate> J<junc_dev>):",
+            f"M205 B{limits.min_segment_s * 1e6:.2f} S0.00 T0.00 J{limits.junction_deviation:.2f}",
+        ),
+        ("Home offset:", "M206 X0.00 Y0.00 Z0.00"),
+        ("Auto Bed Leveling:", "M420 S0 Z0.00 ; Leveling OFF"),
+        ("Hotend PID:", "M301 P22.20 I1.08 D114.00"),
+        ("Z-Probe Offset:", "M851 X10.00 Y10.00 Z0.00 ; (mm)"),
+    )
+    lines = []
+    for heading, text in groups:
+        if comments:
+            lines.append(f"echo:; {heading}")
+        lines.append(f"echo:  {text}")
+    return lines
+
+
+def _axes(values: list[float]) -> str:
+    return " ".join(f"{axis}{value:.2f}" for axis, value in zip("XYZE", values, strict=True))

@@ -1,0 +1,84 @@
+"""Table `jobs`: one row per order. Functions run inside the caller's transaction."""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from collections.abc import Iterable
+
+from agent.domain.job import Job, JobState, Reason
+from agent.storage.database import Connection
+
+_COLUMNS = tuple(field.name for field in dataclasses.fields(Job))
+_MARKS = ", ".join("?" * len(_COLUMNS))
+_SETTERS = ", ".join(f"{name} = ?" for name in _COLUMNS)
+_INSERT = f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES ({_MARKS})"  # noqa: S608 - field names
+_UPDATE = f"UPDATE jobs SET {_SETTERS} WHERE job_id = ?"  # noqa: S608 - field names
+# Priority first, then the place in the queue; the id only makes the order total.
+_NEWEST_FIRST = "ORDER BY updated_ms DESC, job_id"
+_QUEUE_ORDER = "ORDER BY priority DESC, position, job_id"
+_TERMINAL = tuple(state.value for state in JobState if state.is_terminal)
+_IS_TERMINAL = f"state IN ({', '.join('?' * len(_TERMINAL))})"
+
+
+def insert(connection: Connection, job: Job) -> None:
+    """Write a new job."""
+    connection.execute(_INSERT, _values(job))
+
+
+def update(connection: Connection, job: Job) -> None:
+    """Write all fields of an existing job."""
+    connection.execute(_UPDATE, (*_values(job), job.job_id))
+
+
+def get(connection: Connection, job_id: str) -> Job | None:
+    """Return the job with exactly this id."""
+    row = connection.execute("SELECT * FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+    return None if row is None else _job(row)
+
+
+def with_prefix(connection: Connection, prefix: str, limit: int) -> tuple[Job, ...]:
+    """Return up to `limit` jobs whose id starts with `prefix`, newest first."""
+    rows = connection.execute(
+        "SELECT * FROM jobs WHERE substr(job_id, 1, length(?1)) = ?1"
+        " ORDER BY created_ms DESC, job_id LIMIT ?2",
+        (prefix, limit),
+    )
+    return tuple(_job(row) for row in rows)
+
+
+def unfinished(connection: Connection) -> tuple[Job, ...]:
+    """Return all jobs that are not terminal, in queue order."""
+    query = f"SELECT * FROM jobs WHERE NOT {_IS_TERMINAL} {_QUEUE_ORDER}"  # noqa: S608 - constants
+    return tuple(_job(row) for row in connection.execute(query, _TERMINAL))
+
+
+def finished(connection: Connection, limit: int) -> tuple[Job, ...]:
+    """Return up to `limit` terminal jobs, newest first."""
+    query = f"SELECT * FROM jobs WHERE {_IS_TERMINAL} {_NEWEST_FIRST} LIMIT ?"  # noqa: S608 - constants
+    return tuple(_job(row) for row in connection.execute(query, (*_TERMINAL, limit)))
+
+
+def count_unfinished(connection: Connection) -> int:
+    """Count how many jobs are not terminal."""
+    query = f"SELECT count(*) FROM jobs WHERE NOT {_IS_TERMINAL}"  # noqa: S608 - constants
+    return int(connection.execute(query, _TERMINAL).fetchone()[0])
+
+
+def delete(connection: Connection, job_ids: Iterable[str]) -> None:
+    """Remove jobs and, with them, their prints. Their events stay."""
+    connection.executemany("DELETE FROM jobs WHERE job_id = ?", [(job_id,) for job_id in job_ids])
+
+
+def _values(job: Job) -> tuple[str | int | float | None, ...]:
+    # A StrEnum is a str, but sqlite3 binds only exact types in STRICT columns without surprises.
+    values = (getattr(job, name) for name in _COLUMNS)
+    return tuple(value.value if isinstance(value, (JobState, Reason)) else value for value in values)
+
+
+def _job(row: sqlite3.Row) -> Job:
+    fields = dict(row)
+    fields["state"] = JobState(fields["state"])
+    fields["reason"] = Reason(fields["reason"]) if fields["reason"] else None
+    fields["held_from"] = JobState(fields["held_from"]) if fields["held_from"] else None
+    return Job(**fields)

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from agent.domain.errors import UsageError
+from agent.storage.clock import SystemClock
+from agent.storage.database import Database
+from agent.storage.printers import MAX_RECORD_BYTES, LearnedPrinters
+
+
+async def test_learned_records_are_kept_per_port(database: Database) -> None:
+    printers = LearnedPrinters(database, SystemClock())
+    assert await printers.load("usb:1") is None
+    await printers.save("usb:1", {"window_lines": 4})
+    await printers.save("usb:2", {"window_lines": 8})
+    await printers.save("usb:1", {"window_lines": 5, "baud": 115200})
+    assert await printers.load("usb:1") == {"window_lines": 5, "baud": 115200}
+    assert await printers.load("usb:2") == {"window_lines": 8}
+
+
+async def test_a_record_without_bounds_is_refused(database: Database) -> None:
+    printers = LearnedPrinters(database, SystemClock())
+    with pytest.raises(UsageError):
+        await printers.save("usb:1", {"x": "y" * MAX_RECORD_BYTES})
+    assert await printers.load("usb:1") is None
+
+
+def test_the_clock_names_its_boot() -> None:
+    first, second = SystemClock().stamp(), SystemClock().stamp()
+    assert first.boot == second.boot
+    assert second.mono_ms >= first.mono_ms
