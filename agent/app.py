@@ -126,7 +126,7 @@ async def build(settings: Settings, socket: Path, ring: LogRing, started_s: floa
     printer = PrinterService(profile, connector, resume_expected=await queue.running() is not None)
 
     async def gate(job: Job, path: Path) -> Prepared:
-        return await run_prepare(path, store.prepared_dir, profile, printer.dialect_name, name=job.name)
+        return await run_prepare(path, store.prepared_dir, profile, printer.dialect_name)
 
     pipeline = Pipeline(
         queue,

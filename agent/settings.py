@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, Field, field_validator
 
+from agent.dialect_name import DIALECT_NAMES, DialectName
 from agent.domain.errors import ConfigError
 from agent.paths import state_dir
 from agent.toml_document import KeyPath, TomlDocument, nearest
@@ -99,11 +100,7 @@ class PrinterSettings(StrictModel):
         default="generic-220",
         description="a profile such as generic-220, prusa-mk3s, ender-3, corexy-300 or mini-120",
     )
-    dialect: Literal["auto", "marlin", "prusa", "buddy", "reprap", "repetier", "smoothie", "klipper"] = Field(
-        default="auto",
-        description="'auto' (as the profile says, else as the firmware answers), marlin, prusa, buddy, reprap, "
-        "repetier, smoothie or klipper",
-    )
+    dialect: DialectName = Field(default="auto", description=DIALECT_NAMES)
 
     @field_validator("port")
     @classmethod

@@ -28,7 +28,9 @@ def ports(session: Session) -> None:
 
 
 def _table(found: Sequence[PortInfo]) -> str:
-    rows = [(port.device, printable(port.identity), _usb(port), printable(port.description)) for port in found]
+    rows = [
+        (port.device, printable(port.identity), _usb(port), printable(port.description)) for port in found
+    ]
     return table(("DEVICE", "LASTING NAME", "USB", "DESCRIPTION"), rows) if rows else ""
 
 

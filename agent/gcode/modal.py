@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 _OTHER = re.compile(rb"\n(?!G[0-3] |G[0-3]\n)([^\n]+)")
 _PARAMETER = re.compile(rb" ([A-Z])(-?[0-9.]+)")
 _HEATERS = {b"M104": "T", b"M109": "T", b"M140": "B", b"M190": "B", b"M141": "C", b"M191": "C"}
-# On these G90 and G91 leave the extruder's own mode (M82, M83) alone; Marlin's set it too.
-_E_APART = frozenset({"prusa", "reprap", "klipper"})
+# On these G90 leaves the extruder's own mode (M82, M83) alone; Marlin 2 and Smoothieware set it too.
+E_APART = frozenset({"marlin_1", "prusa", "prusa_mk3", "reprap", "reprapfirmware", "repetier", "klipper"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class ModalState:
     @classmethod
     def start(cls, dialect: str) -> ModalState:
         """Return the state after a reset of a firmware of this dialect."""
-        return cls(g90_sets_e=dialect not in _E_APART)
+        return cls(g90_sets_e=dialect not in E_APART)
 
     @property
     def fan(self) -> float:
@@ -90,10 +90,9 @@ def _apply(state: ModalState, line: bytes) -> ModalState:
         return replace(state, fans={**state.fans, int(values.get("P", 0)): speed})
     if word in _HEATERS:
         return _with_target(state, _HEATERS[word], values)
-    if word in (b"M220", b"M221") and "S" in values:
-        name = "speed_percent" if word == b"M220" else "flow_percent"
-        return replace(state, **{name: values["S"]})
-    return state
+    if word == b"M220":
+        return replace(state, speed_percent=values.get("S", state.speed_percent))
+    return replace(state, flow_percent=values.get("S", state.flow_percent)) if word == b"M221" else state
 
 
 def _with_mode(state: ModalState, word: bytes) -> ModalState:

@@ -1,7 +1,7 @@
 """Recognises runs of plain motion lines, as slicers write them, at the speed of the regex engine.
 
-A plain line is `G0`/`G1` with single blanks, capital letters in the order F X Y Z E F, plain decimals, and X, Y, Z
-inside the printable volume. Such a line is safe by its shape alone; every other line takes the slow path.
+A plain line is `G92 E0`, or `G0`/`G1` with single blanks, capital letters in the order F X Y Z E F, plain decimals,
+and X, Y, Z inside the printable volume. Such a line is safe by its shape alone; all others take the slow path.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ def plain_run(profile: PrinterProfile) -> re.Pattern[bytes]:
         rf"(?: {axis}{_up_to(int(size))})?+" for axis, size in zip("XYZ", profile.volume_mm, strict=True)
     )
     line = rf"G[01](?: {_FEEDRATE})?+{axes}(?: {_EXTRUSION})?+(?: {_FEEDRATE})?+"
-    return re.compile(rf"(?:(?:{line})?+\n)*+".encode("ascii"))
+    # Slicers with relative extrusion reset E on every layer or retraction.
+    return re.compile(rf"(?:(?:{line}|G92 E0)?+\n)*+".encode("ascii"))
 
 
 def _up_to(largest: int) -> str:

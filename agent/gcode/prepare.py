@@ -16,6 +16,7 @@ from agent.domain.profile import PrinterProfile
 from agent.gcode.blocks import BlockReader
 from agent.gcode.durations import Timeline, TimeSource
 from agent.gcode.metadata import EDGE_BYTES, read_metadata
+from agent.gcode.move_model import CornerModel, ShapeModel
 from agent.gcode.scan import OFFSET_STEP, Scanner, too_many_errors
 from agent.gcode.sniff import HEAD_BYTES, check_is_text_gcode
 
@@ -57,7 +58,8 @@ def _prepare(
     file.seek(0)
     check_is_text_gcode(head[:HEAD_BYTES], size_bytes, tail or head[HEAD_BYTES:])
     metadata = read_metadata(head, tail)
-    timeline = Timeline(_time_source(head, tail), profile)
+    model = ShapeModel(profile) if metadata.estimate_s else CornerModel(profile)
+    timeline = Timeline(_time_source(head, tail), model)
     reader = BlockReader(file)
     with PreparedWriter(out_dir) as writer:
         scanner = Scanner(profile, dialect, timeline, writer.write)

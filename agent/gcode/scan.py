@@ -11,6 +11,7 @@ from agent.gcode.durations import Timeline
 from agent.gcode.finding_log import FindingLog
 from agent.gcode.heat_log import HeatLog
 from agent.gcode.layers import LayerIndex
+from agent.gcode.modal import E_APART
 from agent.gcode.motion import Motion
 from agent.gcode.plain import plain_run
 from agent.gcode.rules import Action, Origin, Verdict, judge
@@ -49,7 +50,7 @@ class Scanner:
         self._plain = plain_run(profile)
         self._cache: dict[bytes, Verdict] = {}
         self._next_grid = 0
-        self.motion = Motion(profile, g90_sets_e=dialect not in ("prusa", "reprap", "klipper"))
+        self.motion = Motion(profile, g90_sets_e=dialect not in E_APART)
         self.heat = HeatLog()
         self.layers = LayerIndex()
         self.timeline = timeline
@@ -179,8 +180,10 @@ class Scanner:
         elif word in ("M18", "M84"):
             motion.motors_off(verdict.parameters)
         elif word == "M73":
-            if "R" in values:
-                self.timeline.remaining(self.lines + 1, values["R"] * 60)
+            minutes = values.get("R")
+            self.timeline.remaining(
+                self.lines + 1, values.get("P"), None if minutes is None else minutes * 60
+            )
         elif word == "G4":
             self.timeline.wait(values.get("S", 0.0) + values.get("P", 0.0) / 1000)
         elif word in self._profile.allow_commands:

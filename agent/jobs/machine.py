@@ -90,6 +90,9 @@ class Advanced:
     records: tuple[EventDraft, ...]
 
 
+# Details quote what files and printers said; a row must not grow with it.
+MAX_DETAIL_CHARS = 500
+
 Target = JobState | Memory
 _S, _T = JobState, Trigger
 
@@ -161,11 +164,12 @@ def advance(job: Job, event: JobEvent, now_ms: int) -> Advanced:
     copy is reported complete that the job does not have.
     """
     target = _target(job, event.trigger)
+    detail = event.detail[:MAX_DETAIL_CHARS]
     moved = replace(
         job,
         state=target,
         reason=event.reason,
-        detail=event.detail,
+        detail=detail,
         held_from=job.state if target is JobState.HELD else None,
         updated_ms=now_ms,
     )
@@ -177,7 +181,7 @@ def advance(job: Job, event: JobEvent, now_ms: int) -> Advanced:
         print_id=event.print_id,
         state=moved.state.value,
         reason=event.reason,
-        detail=event.detail,
+        detail=detail,
         data={"event": event.trigger.value, **event.data},
     )
     return Advanced(moved, (record,))

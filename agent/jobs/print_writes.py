@@ -62,6 +62,8 @@ def start(
             code="bed_occupied",
             remedy="take the part off and say so: `fabunit bed clear`",
         )
+    if job.prepared_sha256 != prepared.sha256:
+        raise RefusedError(f"job {job.job_id} was not checked with these bytes", code="wrong_state")
     record = PrintRecord(
         print_id=new_id(PRINT_PREFIX, rng, lambda taken: print_rows.get(connection, taken) is not None),
         job_id=job.job_id,
@@ -105,7 +107,8 @@ def request_cancel(connection: Connection, stamp: Stamp, record: PrintRecord, re
         return record
     changed = replace(record, cancel_reason=reason)
     print_rows.update(connection, changed)
-    _tell(connection, stamp, replace(changed, detail="cancel requested"), {"event": "cancel_requested"})
+    told = replace(changed, reason=reason, detail="cancel requested")
+    _tell(connection, stamp, told, {"event": "cancel_requested"})
     return changed
 
 

@@ -29,6 +29,8 @@ FAMILIES = {
     "smoothie": "smoothieware",
 }
 """Families as the configuration names them; within one the newest member is meant."""
+MODEL_SPEED = "MODEL_SPEED"
+"""Field of M115 in which the virtual printer tells that its heaters run faster than life."""
 FIRST_PATIENCE_S = 10.0
 """For the first baud rate: opening may have reset the board, and boot loaders take seconds."""
 NEXT_PATIENCE_S = 3.0
@@ -100,6 +102,15 @@ class Connector:
         if identity.dialect.autoreport is None:
             return False
         return identity.firmware is None or identity.firmware.capabilities.get("AUTOREPORT_TEMP", False)
+
+    def model_speed(self, identity: Answered) -> float:
+        """How many times faster than life a virtual printer runs; 1.0 for every real one."""
+        try:
+            return max(
+                1.0, float((identity.firmware.fields if identity.firmware else {}).get(MODEL_SPEED, 1.0))
+            )
+        except ValueError:
+            return 1.0
 
     # -- one port -------------------------------------------------------------------------------------------------
 

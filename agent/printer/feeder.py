@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from agent.domain.artefact import Prepared
+from agent.gcode.modal import ModalState, fold_chunk
 from agent.printer.blocking import is_blocking
 from agent.printer.framing import Chunk, build_chunk
 
@@ -141,6 +142,19 @@ def read_lines(file: BinaryIO) -> Iterator[list[bytes]]:
             yield lines[begin : begin + CHUNK_LINES]
     if rest:
         yield [rest]
+
+
+def modal_at(path: Path, line: int, start: ModalState) -> ModalState:
+    """The modes a firmware has after the first `line` prepared lines of a file."""
+    state = start
+    with path.open("rb") as file:
+        for lines in read_lines(file):
+            part = lines[:line]
+            state = fold_chunk(state, b"\n".join(part))
+            line -= len(part)
+            if line <= 0:
+                break
+    return state
 
 
 def split_at_blocking(lines: list[bytes]) -> Iterator[tuple[list[bytes], bool]]:

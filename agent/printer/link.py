@@ -134,10 +134,6 @@ class PrinterLink:
         event: Drained = await self._get(drained, timeout_s)
         return event.line
 
-    def release(self) -> None:
-        """Go on sending."""
-        self._runner.post(self.engine.release)
-
     def urgent(self, data: bytes) -> None:
         """Send raw bytes ahead of everything else."""
         self._runner.post(lambda _: self.engine.urgent(data))

@@ -19,10 +19,10 @@ from agent.domain.job import Reason
 from agent.domain.printer import PrinterState, Temperature
 from agent.domain.prints import OutcomeState, PrintOrder, PrintOutcome, PrintState
 from agent.domain.profile import PrinterProfile
-from agent.gcode.modal import ModalState, modal_at
+from agent.gcode.modal import ModalState
 from agent.printer import procedures
 from agent.printer.engine_events import Failed, StreamDone, Verdict
-from agent.printer.feeder import Feeder
+from agent.printer.feeder import Feeder, modal_at
 from agent.printer.link import LinkDown, PrinterLink
 from agent.printer.procedures import PauseSnapshot
 from agent.printer.progress import ProgressMeter
@@ -56,6 +56,10 @@ class PrinterAccess(Protocol):
     @property
     def tracked(self) -> Tracked:
         """What the replies have said so far."""
+
+    @property
+    def dialect_name(self) -> str:
+        """The firmware's dialect."""
 
     async def ready_link(self, timeout_s: float) -> PrinterLink | None:
         """An answering connection, or None when there was none in time."""
@@ -268,7 +272,8 @@ class PrintRun:
 
     async def _modal_at(self, line: int) -> ModalState:
         """The modes the job has set up to `line`. Nothing streams while this reads the file."""
-        return await asyncio.to_thread(modal_at, self.order.path, line)
+        start = ModalState.start(self._access.dialect_name)
+        return await asyncio.to_thread(modal_at, self.order.path, line, start)
 
     # -- ends ---------------------------------------------------------------------------------------------------
 

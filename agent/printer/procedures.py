@@ -84,7 +84,7 @@ def restore_modes(modal: ModalState, position: dict[str, float]) -> list[str]:
     commands.append("G90" if modal.absolute_xyz else "G91")
     if modal.feedrate is not None:
         commands.append(f"G1 F{_number(modal.feedrate)}")
-    for index, speed in sorted(modal.fan.items()):
+    for index, speed in sorted(modal.fans.items()):
         channel = f" P{index}" if index else ""
         commands.append(f"M106{channel} S{_number(speed)}" if speed > 0 else f"M107{channel}")
     return commands

@@ -10,6 +10,7 @@ import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import structlog
 
@@ -32,12 +33,13 @@ from agent.printer.handshake import Answered
 from agent.printer.link import PrinterLink
 from agent.printer.port import Port
 from agent.printer.print_run import HOST_BASES, PrintRun, Wanted
-from agent.printer.replies import Action, ErrorSeverity, PrinterError, Reply
+from agent.printer.replies import Action, ErrorSeverity, PrinterError, Reply, TemperatureReport
 from agent.printer.runner import RunnerCrashed
 from agent.printer.tracker import Tracked, answered, track
 from agent.printer.transcript import Transcript
 from agent.printer.transcript import TranscriptEntry as WireLine
-from agent.printer.watch import HeatGuard
+from agent.printer.safety import Action as HeatAction
+from agent.printer.safety import Alarm, HeaterWatch, IdleHeat, limits_of
 
 TICK_S = 1.0
 SAMPLES = 600
@@ -77,7 +79,9 @@ class PrinterService:
         self._run: PrintRun | None = None
         self._run_over = asyncio.Event()
         self._suspending = False
-        self._guard = HeatGuard(profile)
+        self._cooling: asyncio.Future[None] | None = None
+        self._heat = HeaterWatch(limits_of(profile))
+        self._idle_heat = IdleHeat(profile.idle_timeout_s)
         self._reconnects = 0
         self._last_poll = 0.0
         self._random = random.SystemRandom()
@@ -131,21 +135,21 @@ class PrinterService:
     async def _serve(self, link: PrinterLink) -> None:
         """A connection is up: let prints use it until it falls."""
         self._link = link
-        self._guard.restart(time.monotonic())
+        self._heat = HeaterWatch(limits_of(self.profile), self._connector.model_speed(link.identity))
+        self._heat.restart(time.monotonic())
         if self._run is None:
             self.set_state(PrinterState.IDLE)
             if not self._resume_expected:
                 await self._host_session(link)
         self._ready.set()
-        disconnect = asyncio.ensure_future(self._wake.wait())
-        try:
-            while self._connected_wanted and not link.down.done():
-                await asyncio.wait({link.down, disconnect}, return_when=asyncio.FIRST_COMPLETED)
-                if disconnect.done():
-                    self._wake.clear()
-                    disconnect = asyncio.ensure_future(self._wake.wait())
-        finally:
-            disconnect.cancel()
+        while self._connected_wanted and not link.down.done():
+            woken = asyncio.ensure_future(self._wake.wait())
+            ends: list[asyncio.Future[Any]] = [link.down, woken]
+            try:
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                woken.cancel()
+                self._wake.clear()
         if link.down.done():
             self._fallen(link)
 
@@ -283,15 +287,17 @@ class PrinterService:
 
     async def stop(self, reason: Reason = Reason.EMERGENCY_STOP, detail: str = "emergency stop") -> None:
         """Emergency stop, ahead of everything."""
-        link = self._link
-        if link is None:
+        if self._link is None:
             msg = "no printer is connected: nothing can be sent to it"
             raise RefusedError(msg, code="offline", remedy="Switch the printer off at its mains switch.")
-        link.emergency()
+        self._halt(reason, detail)
+
+    def _halt(self, reason: Reason, detail: str) -> None:
+        if self._link is not None:
+            self._link.emergency()
         if self._run is not None:
             self._run.stopped(reason, detail)
-        remedy = "reset the printer, then `fabunit printer connect`"
-        self.set_state(PrinterState.HALTED, f"{detail}; {remedy}")
+        self.set_state(PrinterState.HALTED, f"{detail}; reset the printer, then `fabunit printer connect`")
 
     def _running(self) -> PrintRun:
         if self._run is None:
@@ -368,7 +374,11 @@ class PrinterService:
     # -- what the printer says ------------------------------------------------------------------------------------
 
     def _on_reply(self, reply: Reply) -> None:
-        self._tracked = track(self._tracked, reply, time.monotonic())
+        now = time.monotonic()
+        self._tracked = track(self._tracked, reply, now)
+        if isinstance(reply, TemperatureReport):
+            targets = any(reading.target for reading in reply.heaters.values()) or not reply.waiting
+            self._alarms(self._heat.observe(reply.heaters, now, has_targets=targets))
         run = self._run
         if run is None:
             return
@@ -399,16 +409,22 @@ class PrinterService:
         if not self._connector.reports_by_itself(link.identity) and now - self._last_poll >= POLL_EVERY_S:
             self._last_poll = now
             link.poll_temperatures()
-        alarm = self._guard.check(self._tracked, now, printing=self._run is not None)
-        if alarm is None:
-            return
-        self._log.error("heat_alarm", kind=alarm.kind.value, heater=alarm.heater, detail=alarm.detail)
-        if alarm.halt:
-            await self.stop(alarm.kind, alarm.detail)
-        elif self._run is not None:
-            await self.cancel(alarm.kind, alarm.detail)
-        else:
-            await self._cool_quietly(alarm.detail)
+        self._alarms(self._heat.tick(now, blocked=link.is_blocked))
+        in_use = self._run is not None and self._state is not PrinterState.PAUSED
+        idle = self._idle_heat.observe(self._tracked.temperatures, now, in_use=in_use)
+        if idle:
+            await self._cool_quietly(f"nothing was printed for {self.profile.idle_timeout_s:.0f} s")
+
+    def _alarms(self, alarms: list[Alarm]) -> None:
+        """Act on broken safety rules: end the print and cool down first, halt the board when that has not helped."""
+        for alarm in alarms:
+            self._log.error("heat_alarm", fault=alarm.fault.value, heater=alarm.heater, detail=alarm.detail)
+            if alarm.action is HeatAction.HALT:
+                self._halt(alarm.kind, alarm.detail)
+            elif self._run is not None:
+                self._run.want(Wanted.CANCEL, alarm.kind, alarm.detail)
+            else:
+                self._cooling = asyncio.ensure_future(self._cool_quietly(alarm.detail))
 
     async def _cool_quietly(self, detail: str) -> None:
         try:

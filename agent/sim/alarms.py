@@ -25,21 +25,21 @@ class Alarms:
         self._fault = config.thermal_fault
         self._fault_at: float | None = None if self._fault is not ThermalFault.NONE else inf
         self.replug_at = inf
-        self.waited_at = 0.0  # last command or "wait"
 
     def next(self, *, idle: bool) -> float:
         """The next instant at which `ring` has something to do, or the cable comes back."""
         board = self._board
-        instant = min(board.temperature_at, board.position_at, self.replug_at)
+        instant = board.temperature_at
+        instant = min(instant, board.position_at)
+        instant = min(instant, self.replug_at)
         if self._says_wait and idle:
-            instant = min(instant, self.waited_at + WAIT_S)
+            instant = min(instant, board.idle_since + WAIT_S)
         if board.inactive_limit_s:
             instant = min(instant, self._inactive_at())
         if self._fault_at != inf:
             instant = min(instant, self._breaks_at())
-        for heater in (board.hotend, board.bed):
-            if heater.fault is not ThermalFault.NONE:
-                instant = min(instant, max(heater.trip()[0], board.now))
+        if board.hotend.fault is not ThermalFault.NONE:  # only the hotend can be given a fault
+            instant = min(instant, max(board.hotend.trip()[0], board.now))
         return instant
 
     def ring(self, *, idle: bool) -> bool:
@@ -47,9 +47,9 @@ class Alarms:
         board = self._board
         now = board.now
         self._report(now)
-        if self._says_wait and idle and self.waited_at + WAIT_S <= now:
+        if self._says_wait and idle and board.idle_since + WAIT_S <= now:
             board.say("wait")
-            self.waited_at = now
+            board.idle_since = now
         if board.inactive_limit_s and self._inactive_at() <= now:
             board.kill(
                 f"Error:!! KILL caused by too much inactive time - current command: {board.last_text}",
@@ -61,7 +61,7 @@ class Alarms:
             board.hotend.inject(self._fault, now)
             board.event("thermal_fault", fault=self._fault.value)
             self._fault_at = inf
-        return any([self._protect(heater, now) for heater in (board.hotend, board.bed)]) or poke
+        return self._protect(board.hotend, now) or poke
 
     def _report(self, now: float) -> None:
         board = self._board

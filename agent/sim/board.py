@@ -69,7 +69,8 @@ class Board:
         self.tool = 0
         self.keepalive_s = KEEPALIVE_S
         self.inactive_limit_s = 0.0
-        self.last_activity = now
+        self.last_activity = now  # of the dead-man timer
+        self.idle_since = now  # last command or "wait"
         self.temperature_every_s = 0.0
         self.temperature_at = inf
         self.position_every_s = 0.0
@@ -112,6 +113,8 @@ class Board:
         """A line of M115 with the capabilities this board was built with."""
         if line.startswith("Cap:EMERGENCY_PARSER:"):
             return f"Cap:EMERGENCY_PARSER:{int(self.emergency_parser)}"
+        if line.startswith("FIRMWARE_NAME") and self.config.speed != 1.0:
+            return f"{line} MODEL_SPEED:{self.config.speed:g}"  # so that a host's heat rules keep the model's time
         return line
 
     def greeting(self, cause: str) -> list[str]:
@@ -191,7 +194,7 @@ class Board:
                 self._end_of_rest()
 
     def _end_of_rest(self) -> None:
-        """A move came while the planner was empty: was the machine starved, or did a command hold it up?"""
+        """A move came while the planner was empty: tell starvation from waiting for a command."""
         current, planner = self.statistics.current, self.planner
         if planner.moving_since is not None:
             starved = self.now - planner.empty_since - self.standing_s
@@ -206,10 +209,10 @@ class Board:
         if not self.planner.count:
             self.standing_s += max(0.0, self.now - max(since, self.planner.empty_since))
 
-    def number_set(self) -> None:
-        """The line number was set: a new print may begin. Closes the record of the one before."""
+    def number_set(self, base: int) -> None:
+        """A line that sets the line number was executed: a new print may begin. Closes the record of the one before."""
         self.measure()
-        self.statistics.close_print(self.counter.last)
+        self.statistics.close_print(base)
         self.planner.begin_record()
         self.standing_s = 0.0
 
@@ -224,7 +227,7 @@ class Board:
     # --- halt ----------------------------------------------------------------------------------------------
 
     def emergency_stop(self) -> None:
-        """M112."""
+        """What M112 does, wherever it was taken from the line."""
         self.kill(*self.dialect.m112_echo, cause="M112")
 
     def kill(self, *lines: str, cause: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from math import isfinite
 
 _WORD = re.compile(r"([A-Z])[ ]*(\d+)(?:\.\d+)?[ ]*")
 _PARAMETER = re.compile(r"([A-Z])[ ]*([-+]?(?:\d+\.?\d*|\.\d+))?")
@@ -36,6 +35,16 @@ class Command:
             self._parameters = dict(_PARAMETER.findall(self.rest))
         return self._parameters
 
+    def numbers(self) -> list[tuple[str, float]]:
+        """All letters with their values, in the order given."""
+        found = []
+        for letter, digits in _PARAMETER.findall(self.rest):
+            value = float(digits) if digits else 0.0
+            if not -_VALUE_LIMIT < value < _VALUE_LIMIT:
+                value = _VALUE_LIMIT if value > 0.0 else -_VALUE_LIMIT
+            found.append((letter, value))
+        return found
+
     def has(self, letter: str) -> bool:
         """Whether the letter is there, with or without a value."""
         return letter in self.parameters
@@ -45,8 +54,14 @@ class Command:
         value = self.parameters.get(letter)
         if value is None:
             return None
-        number = float(value) if value else 0.0
-        return max(-_VALUE_LIMIT, min(_VALUE_LIMIT, number)) if isfinite(number) else 0.0
+        return max(-_VALUE_LIMIT, min(_VALUE_LIMIT, float(value))) if value else 0.0
+
+    def line_number(self) -> int | None:
+        """The value of N, a signed 32-bit number in firmwares (no coordinate, so it has no ±1e6 limit)."""
+        text = self.parameters.get("N")
+        if text is None:
+            return None
+        return max(-(2**31), min(2**31 - 1, int(float(text)))) if text else 0
 
     def value(self, letter: str, default: float) -> float:
         """The value of a letter, or `default` when the letter is absent."""
@@ -55,4 +70,6 @@ class Command:
 
 
 # Words as slicers write them: found without a regular expression.
-_PLAIN_WORDS = frozenset({"G0", "G1", "G2", "G3", "G92", "M105", "M104", "M106", "M107", "M73", "M117", "M204"})
+_PLAIN_WORDS = frozenset(
+    {"G0", "G1", "G2", "G3", "G92", "M105", "M104", "M106", "M107", "M73", "M117", "M204"}
+)

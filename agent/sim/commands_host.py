@@ -71,10 +71,10 @@ def kill(board: Board, _command: Command) -> None:
 
 def set_number(board: Board, command: Command) -> None:
     """M110: sets the line number, or reports it."""
-    number = command.number("N")
+    number = command.line_number()
     if number is not None and board.dialect.m110_sets:
-        board.counter.last = int(number)
-        board.number_set()
+        board.counter.last = number
+        board.number_set(board.counter.last)
     elif number is None and board.dialect.m110_reports:
         board.say(f"Line: {board.counter.last}")
 
@@ -149,20 +149,27 @@ def endstops(board: Board, _command: Command) -> None:
 
 def beep(board: Board, command: Command) -> Wait:
     """M300: the tone blocks."""
-    yield from until(board, board.now + min(10.0, max(0.0, command.value("P", 0.0) / 1000.0)) / board.config.speed)
+    yield from until(
+        board, board.now + min(10.0, max(0.0, command.value("P", 0.0) / 1000.0)) / board.config.speed
+    )
 
 
 def accept(_board: Board, _command: Command) -> None:
     """A command that changes nothing the model knows."""
 
 
-_ACCEPTED = """
-    G10 G11 G17 G27 M75 M76 M77 M78 M73 M117 M42 M80 M81 M111 M149 M150 M200 M206 M207 M208 M209 M211 M217 M218 M250
-    M301 M304 M355 M402 M412 M420 M421 M425 M486 M500 M501 M502 M555 M569 M572 M593 M851 M900 M906 M913 M914
-""".split()
+_ACCEPTED_G = (10, 11, 17, 27)
+# fmt: off
+_ACCEPTED_M = (
+    75, 76, 77, 78, 73, 117, 42, 80, 81, 111, 149, 150, 200, 206, 207, 208,
+    209, 211, 217, 218, 250, 301, 304, 355, 402, 412, 420, 421, 425, 486, 500, 501,
+    502, 555, 569, 572, 593, 851, 900, 906, 913, 914,
+)
+# fmt: on
 
 HANDLERS: dict[str, Handler] = {
-    **dict.fromkeys(_ACCEPTED, accept),
+    **{f"G{n}": accept for n in _ACCEPTED_G},
+    **{f"M{n}": accept for n in _ACCEPTED_M},
     "G4": dwell,
     "M0": pause_for_user,
     "M1": pause_for_user,

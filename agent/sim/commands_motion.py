@@ -27,10 +27,7 @@ def straight(board: Board, command: Command) -> None:
     """G0, G1: a straight move. The caller has seen to it that the planner has room."""
     motion = board.motion
     x, y, z, e = motion.position
-    for letter in command.parameters:
-        value = command.number(letter)
-        if value is None:
-            continue
+    for letter, value in command.numbers():
         if letter == "X":
             x = motion.target(0, value)
         elif letter == "Y":
@@ -58,7 +55,8 @@ def arc(board: Board, command: Command) -> Wait | None:
     if centre is None:
         board.say("echo:Bad arc parameters" if board.dialect.busy_processing else "Error: Bad arc parameters")
         return None
-    return _run_arc(board, _arc_points(start, (end[0], end[1], end[2], end[3]), centre, command.code == "G2"))
+    points = _arc_points(start, (end[0], end[1], end[2], end[3]), centre, clockwise=command.code == "G2")
+    return _run_arc(board, points)
 
 
 def _arc_centre(board: Board, command: Command, x: float, y: float) -> tuple[float, float] | None:
@@ -78,7 +76,9 @@ def _arc_centre(board: Board, command: Command, x: float, y: float) -> tuple[flo
     return (px + i, py + j) if i or j else None
 
 
-def _arc_points(start: Position, end: Position, centre: tuple[float, float], clockwise: bool) -> list[Position]:  # noqa: FBT001 - a direction
+def _arc_points(
+    start: Position, end: Position, centre: tuple[float, float], *, clockwise: bool
+) -> list[Position]:
     cx, cy = centre
     radius = hypot(start[0] - cx, start[1] - cy)
     first = atan2(start[1] - cy, start[0] - cx)
@@ -190,7 +190,9 @@ def _mode(board: Board, command: Command) -> None:
 
 def _limits(board: Board, command: Command) -> None:
     limits = board.motion.limits
-    table = {"M92": limits.steps_per_mm, "M201": limits.max_acceleration, "M203": limits.max_speed}[command.code]
+    table = {"M92": limits.steps_per_mm, "M201": limits.max_acceleration, "M203": limits.max_speed}[
+        command.code
+    ]
     for i, letter in enumerate(AXES):
         value = command.number(letter)
         if value:

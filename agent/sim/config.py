@@ -25,7 +25,6 @@ class FirmwareConfig:
     advanced_ok: bool = False
     emergency_parser: bool | None = None  # None: as the dialect is usually built
     no_timeouts: bool = False  # "wait" once a second while idle
-    meatpack: bool = False  # accept packed lines
     reset_on_open: bool = False  # opening the port resets the board, as DTR does on Arduino-like boards
     seed: int = 1
     latency_s: float = 0.0  # added to everything the board says
@@ -40,7 +39,9 @@ class FirmwareConfig:
     reset_after_lines: int | None = None
     dead_after_lines: int | None = None
     thermal_fault: ThermalFault = ThermalFault.NONE
-    thermal_fault_after_s: float | None = None  # of heating time, from the first target; None: when it is reached
+    thermal_fault_after_s: float | None = (
+        None  # of heating time, from the first target; None: when it is reached
+    )
     keep_executed: bool = True  # keep every ledger entry in `Firmware.executed`
 
     @property

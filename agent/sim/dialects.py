@@ -197,8 +197,10 @@ _REPETIER = Dialect(
     unknown_format="Unknown command:{cmd}",
     m112_echo=(),
     kill_lines=(
-        "fatal:Emergency stop - Printer stopped and heaters disabled due to this error. "
-        "Fix error and restart with M999.",
+        (
+            "fatal:Emergency stop - Printer stopped and heaters disabled due to this error. "
+            "Fix error and restart with M999."
+        ),
     ),
     thermal_format="Error:{reason} Heater_ID: {heater}",
     after_halt=AfterHalt.REFUSE,
@@ -264,8 +266,7 @@ _KLIPPER = Dialect(
 )
 
 DIALECTS: dict[str, Dialect] = {
-    d.name: d
-    for d in (_MARLIN_21, _MARLIN_20, _MARLIN_11, _PRUSA_MK3, _RRF, _REPETIER, _SMOOTHIE, _KLIPPER)
+    d.name: d for d in (_MARLIN_21, _MARLIN_20, _MARLIN_11, _PRUSA_MK3, _RRF, _REPETIER, _SMOOTHIE, _KLIPPER)
 }
 
 

@@ -14,7 +14,7 @@ from agent.sim import commands_heat, commands_host, commands_motion
 from agent.sim.command import Command
 from agent.sim.dialects import AfterHalt, Duplicate, Numbering, Rejection
 from agent.sim.ledger import Entry
-from agent.sim.lines import Accepted, Fault, Repeated
+from agent.sim.lines import Accepted, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,11 +34,12 @@ SHORTEST_WAIT_S = 1e-6  # a wait never ends at the instant it began: time goes o
 class Executor:
     """Slots and the command being executed. `pump` does all that can be done now."""
 
-    def __init__(self, board: Board, receiver: Receiver, refill: Callable[[], bool], *, strike_line: float) -> None:
+    def __init__(
+        self, board: Board, receiver: Receiver, refill: Callable[[], bool], *, strike_line: float
+    ) -> None:
         self.executed: list[Entry] = []
         self.wake = inf  # when the blocking command wants to look again
         self.busy_at = inf
-        self.finished_at = 0.0
         self.struck = False  # the job line of a planned fault has been executed
         self.strike_line = strike_line
         self._board = board
@@ -47,7 +48,10 @@ class Executor:
         self._queue: deque[Accepted] = deque()
         self._slots = max(1, board.config.slots)
         self._active: Wait | None = None
-        self._active_moves = False
+        self._active_moves = False  # the active command is a move: it does not hold the machine up
+        self._held: tuple[Handler, Command, Accepted] | None = (
+            None  # a move that waits for room in the planner
+        )
         self._began = 0.0
         self._keeps = board.config.keep_executed
         self._advanced = board.config.advanced_ok
@@ -55,7 +59,7 @@ class Executor:
     @property
     def idle(self) -> bool:
         """Whether no command runs or waits."""
-        return self._active is None and not self._queue
+        return not self._queue
 
     @property
     def stalled(self) -> bool:
@@ -67,13 +71,14 @@ class Executor:
         if self._active is not None:
             self._active = None
             self._board.note_blocking(self._began)
+        self._held = None
         self._queue.clear()
         self.wake = self.busy_at = inf
         self.struck = False
 
     def poke(self) -> None:
         """Something changed that a blocking command may be waiting for."""
-        if self._active is not None:
+        if self._active is not None or self._held is not None:
             self.wake = self._board.now
 
     def pump(self) -> None:
@@ -81,12 +86,16 @@ class Executor:
         board = self._board
         while board.kill_reason is None:
             self._fill_slots()
-            if self._active is not None or not self._queue or self.struck or board.kill_reason is not None:
+            if self._active is not None or self._held is not None or not self._queue or self.struck:
                 return
-            self._execute()
+            if board.kill_reason is None:
+                self._execute()
 
     def resume(self) -> None:
         """Ask the blocking command whether it is done."""
+        if self._held is not None:
+            self._resume_move(self._held)
+            return
         if self._active is None:
             return
         try:
@@ -100,6 +109,18 @@ class Executor:
             return
         now = self._board.now
         self.wake = wake if wake > now else now + SHORTEST_WAIT_S
+
+    def _resume_move(self, held: tuple[Handler, Command, Accepted]) -> None:
+        board = self._board
+        if board.planner.full:
+            self.wake = board.planner.next_event()
+            return
+        self._held = None
+        self.wake = self.busy_at = inf
+        handler, command, accepted = held
+        self._record(accepted, board.last_text)
+        handler(board, command)
+        self._finish()
 
     def say_busy(self) -> None:
         """Sign of life of a blocking command."""
@@ -144,10 +165,10 @@ class Executor:
     def _accept(self, accepted: Accepted) -> None:
         board, text = self._board, accepted.text
         self._queue.append(accepted)
-        if accepted.number is not None and b"M110" in text and board.dialect.m110_sets:
-            board.number_set()
         if board.dialect.ok_on_receipt:
-            number = "" if accepted.number is None or not board.dialect.ok_has_number else f" {accepted.number}"
+            number = (
+                "" if accepted.number is None or not board.dialect.ok_has_number else f" {accepted.number}"
+            )
             board.say(f"ok{number}")
         if text[:1] == b"M" and text[1:2] in b"14":
             self._critical(accepted)
@@ -156,7 +177,11 @@ class Executor:
         """M108, M112 and M410 act when their line is read, where no emergency parser took them before."""
         board = self._board
         text, plain = accepted.text, accepted.number is None
-        if text.startswith(b"M112") and (plain or board.dialect.m112_on_receipt) and not board.emergency_parser:
+        if (
+            text.startswith(b"M112")
+            and (plain or board.dialect.m112_on_receipt)
+            and not board.emergency_parser
+        ):
             board.emergency_stop()
         elif text.startswith(b"M108") and plain and not board.emergency_parser:
             board.release()
@@ -202,8 +227,13 @@ class Executor:
         handler = HANDLERS.get(command.code) or (commands_host.tool if command.code[:1] == "T" else None)
         moves = command.code in commands_motion.MOVES
         self._began = board.now
-        if board.config.command_s or (moves and board.planner.full):
-            self._block(self._when_ready(handler, command, accepted, text, moves=moves), moves=moves)
+        if board.config.command_s:
+            self._block(self._when_ready(handler, command, accepted, moves=moves), moves=moves)
+            return
+        if moves and handler is not None and board.planner.full:
+            self._held = handler, command, accepted
+            self.wake = board.planner.next_event()
+            self.busy_at = board.now + board.keepalive_s if board.keepalive_s else inf
             return
         self._record(accepted, text)
         wait = self._run(handler, command)
@@ -223,7 +253,7 @@ class Executor:
         return None
 
     def _when_ready(
-        self, handler: Handler | None, command: Command, accepted: Accepted, text: str, *, moves: bool
+        self, handler: Handler | None, command: Command, accepted: Accepted, *, moves: bool
     ) -> Wait:
         board = self._board
         ready = board.now + board.config.command_s
@@ -231,7 +261,7 @@ class Executor:
             yield ready
         while moves and board.planner.full:
             yield board.planner.next_event()
-        self._record(accepted, text)
+        self._record(accepted, board.last_text)
         wait = self._run(handler, command)
         if wait is not None:
             yield from wait
@@ -248,11 +278,17 @@ class Executor:
         is_job = accepted.number is not None and b"M110" not in accepted.text
         statistics.executed += 1
         entry = Entry(
-            statistics.executed, board.now - board.powered_at, accepted.number, text, "job" if is_job else "host"
+            statistics.executed,
+            board.now - board.powered_at,
+            accepted.number,
+            text,
+            "job" if is_job else "host",
         )
         if self._keeps:
             self.executed.append(entry)
         board.ledger.command(entry)
+        if accepted.number is not None and not is_job and board.dialect.m110_sets:
+            board.number_set(accepted.number)
         if is_job:
             statistics.job_line(accepted.text)
             if statistics.job_lines >= self.strike_line:
@@ -267,7 +303,7 @@ class Executor:
         elif not board.dialect.ok_on_receipt:
             self._say_ok(self._queue[0].number, advanced=True)
         self._queue.popleft()
-        self.finished_at = board.now
+        board.idle_since = board.now
 
     def _say_ok(self, number: int | None, *, advanced: bool) -> None:
         board = self._board

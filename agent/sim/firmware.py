@@ -58,8 +58,12 @@ class Firmware:
         self._alarms = Alarms(self.board)
         self._strikes = _planned_strikes(self.config)
         self._executor = Executor(
-            self.board, self._receiver, self._refill, strike_line=self._strikes[0][0] if self._strikes else inf
+            self.board,
+            self._receiver,
+            self._refill,
+            strike_line=self._strikes[0][0] if self._strikes else inf,
         )
+        self._alarm_at = inf
         self._boot_at = inf
         self._boot_cause = ""
         self._stop_written: float | None = None
@@ -109,6 +113,8 @@ class Firmware:
         if now > self.board.now:
             self.board.now = now
             self.board.planner.advance(now)
+        if self.power is not Power.RUNNING:
+            self._wire.due(now)  # nobody listens
 
     def deadline(self) -> float | None:
         """The next instant at which something happens by itself; None when nothing will."""
@@ -199,7 +205,9 @@ class Firmware:
         if self.power is not Power.RUNNING:
             return min(self._boot_at, self._alarms.replug_at)
         executor = self._executor
-        instant = min(executor.wake, executor.busy_at, self._alarms.next(idle=executor.idle))
+        self._alarm_at = instant = self._alarms.next(idle=executor.idle)
+        instant = min(instant, executor.wake)
+        instant = min(instant, executor.busy_at)
         line_end = self._wire.next_line_end()
         return instant if line_end is None or line_end > instant else line_end
 
@@ -210,14 +218,18 @@ class Firmware:
         if self._alarms.replug_at <= now:
             self._replug()
         if self._boot_at <= now:
-            self._finish_boot()
+            if board.kill_reason is not None:  # the watchdog of a board that restarts after a kill
+                self.statistics.resets += 1
+                self._restart(now, "watchdog")
+            else:
+                self._finish_boot()
         if self.power is not Power.RUNNING:
             return
         if self.config.baud:
             self._take_arrivals(now)
         if executor.busy_at <= now and board.kill_reason is None:
             executor.say_busy()
-        if board.kill_reason is None and self._alarms.ring(idle=executor.idle):
+        if self._alarm_at <= now and board.kill_reason is None and self._alarms.ring(idle=executor.idle):
             executor.poke()
         if executor.wake <= now and board.kill_reason is None:
             executor.resume()
@@ -287,9 +299,9 @@ class Firmware:
     def _finish_boot(self) -> None:
         board = self.board
         self._boot_at = inf
-        self._wire.due(board.now)  # nobody listened
+        self._wire.due(board.now)
         self.power = Power.RUNNING
-        self._alarms.waited_at = board.last_activity = board.now
+        board.idle_since = board.last_activity = board.now
         board.hotend.restart_sensor(board.now)
         board.bed.restart_sensor(board.now)
         board.event("boot", cause=self._boot_cause)

@@ -158,7 +158,7 @@ class Heater:
     def trip(self) -> tuple[float, str]:
         """When the firmware's protection will strike, and with which words; infinity when it will not."""
         spec, fault = self.spec, self.fault
-        if fault is ThermalFault.DISCONNECTED:
+        if fault is ThermalFault.DISCONNECTED and self.target:
             return self._since, "MINTEMP triggered"
         if fault is ThermalFault.MOSFET:
             return self._time_until(spec.max_temp_c), "MAXTEMP triggered"
@@ -169,4 +169,6 @@ class Heater:
             return max(self._since, self._watch_since) + spec.watch_s / self._scale, "Heating failed"
         if fault is ThermalFault.STUCK:
             return inf, ""
-        return self._time_until(self.target - spec.protect_c) + spec.protect_s / self._scale, "Thermal Runaway"
+        return self._time_until(
+            self.target - spec.protect_c
+        ) + spec.protect_s / self._scale, "Thermal Runaway"

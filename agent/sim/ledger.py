@@ -30,7 +30,8 @@ class Entry(NamedTuple):
 class Ledger:
     """Collects lines and writes them to a file. Without a path it only keeps the events in `events`."""
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, keep_events: bool = True) -> None:
+        self._keep_events = keep_events
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644) if path else -1
         self._lines: list[str] = []
         self._size = 0
@@ -50,7 +51,8 @@ class Ledger:
         """Something that happened at `t` seconds."""
         record: dict[str, object] = {"event": name, "t": round(t, 6), **details}
         if self._file < 0:
-            self.events.append(record)
+            if self._keep_events:
+                self.events.append(record)
         else:
             self._add(json.dumps(record, separators=(",", ":")) + "\n")
 
@@ -59,6 +61,11 @@ class Ledger:
         self._size += len(line)
         if self._size >= FLUSH_BYTES:
             self.flush()
+
+    @property
+    def pending(self) -> bool:
+        """Whether something is not yet written."""
+        return bool(self._lines)
 
     def flush(self) -> None:
         """Hand everything to the kernel."""

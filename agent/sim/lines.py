@@ -90,7 +90,11 @@ class LineCounter:
         digits, check_digits = line[1:blank], line[star + 1 :]
         if self._strict and star > blank > 1 and digits.isdigit() and check_digits.isdigit() and star < 128:
             number = int(digits)
-            if number == self.last + 1 and b"M110" not in line and int(check_digits) == xor_checksum(line[:star]):
+            if (
+                number == self.last + 1
+                and b"M110" not in line
+                and int(check_digits) == xor_checksum(line[:star])
+            ):
                 self.last = number
                 return Accepted(number, bare_text(line[blank + 1 :]).lstrip(b" "))
         return self._check_slowly(line, star)

@@ -50,7 +50,9 @@ class Plan(NamedTuple):
         return min(self.move.distance, up + self.peak_speed * (t_flat + late) - 0.5 * a * late**2)
 
 
-def trapezoid(distance: float, speed: float, acceleration: float, entry_sq: float, exit_sq: float) -> tuple[float, float]:
+def trapezoid(
+    distance: float, speed: float, acceleration: float, entry_sq: float, exit_sq: float
+) -> tuple[float, float]:
     """Peak speed and duration of a move between two squared speeds that it can reach."""
     two_a = 2.0 * acceleration
     entry, exit_ = sqrt(entry_sq), sqrt(exit_sq)
@@ -58,7 +60,9 @@ def trapezoid(distance: float, speed: float, acceleration: float, entry_sq: floa
     if ramps <= distance:
         return speed, (2.0 * speed - entry - exit_) / acceleration + (distance - ramps) / speed
     peak = sqrt(max(entry_sq, exit_sq, (two_a * distance + entry_sq + exit_sq) / 2.0))
-    return peak, (2.0 * peak - entry - exit_) / acceleration if peak > entry or peak > exit_ else distance / peak
+    return peak, (
+        2.0 * peak - entry - exit_
+    ) / acceleration if peak > entry or peak > exit_ else distance / peak
 
 
 class LookAhead:
@@ -68,7 +72,9 @@ class LookAhead:
 
     def __init__(self) -> None:
         self._moves: deque[tuple[Move, float]] = deque()  # move, sum of 2·a·d up to its end
-        self._junctions: deque[tuple[float, float]] = deque()  # (bound, sum at the junction), bounds increasing
+        self._junctions: deque[tuple[float, float]] = (
+            deque()
+        )  # (bound, sum at the junction), bounds increasing
         self._energy = 0.0  # sum of 2·a·d of all moves since the last standstill
         self._entry_sq = 0.0  # of the next move to start
 

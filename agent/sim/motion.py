@@ -77,7 +77,11 @@ class Motion:
         ideal_speed = speed
         waiting = self.planner.count
         limits = self.limits
-        if slowed and 2 <= waiting < (self.planner.capacity + 1) // 2 and distance < speed * limits.min_segment_s:
+        if (
+            slowed
+            and 2 <= waiting < (self.planner.capacity + 1) // 2
+            and distance < speed * limits.min_segment_s
+        ):
             duration = distance / speed
             speed = distance / (duration + 2.0 * (limits.min_segment_s - duration) / waiting)
         entry = self._junction_sq(unit, distance, min(speed, self._last_speed), acceleration)

@@ -17,21 +17,25 @@ def temperatures(style: ReportStyle, hotend: Heater, bed: Heater, now: float) ->
     tt, bt = hotend.target, bed.target
     pt, pb = hotend.power(now), bed.power(now)
     if style is ReportStyle.MARLIN:
-        return f"T:{t:.2f} /{tt:.2f} B:{b:.2f} /{bt:.2f} @:{pt} B@:{pb}"
-    if style is ReportStyle.MARLIN_OLD:
-        return f"T:{t:.1f} /{tt:.1f} B:{b:.1f} /{bt:.1f} @:{pt} B@:{pb}"
-    if style is ReportStyle.PRUSA:
-        return f"T:{t:.1f} /{tt:.1f} B:{b:.1f} /{bt:.1f} T0:{t:.1f} /{tt:.1f} @:{pt} B@:{pb} P:0.0 A:42.8"
-    if style is ReportStyle.RRF:
-        return f"T:{t:.1f} /{tt:.1f} T0:{t:.1f} /{tt:.1f} B:{b:.1f} /{bt:.1f}"
-    if style is ReportStyle.REPETIER:
-        return f"T:{t:.2f} /{tt:.0f} B:{b:.2f} /{bt:.0f} B@:{2 * pb} @:{2 * pt}"
-    if style is ReportStyle.SMOOTHIE:
-        return f"T:{t:.1f} /{tt:.1f} @{2 * pt} B:{b:.1f} /{bt:.1f} @{2 * pb} "
-    return f"B:{b:.1f} /{bt:.1f} T0:{t:.1f} /{tt:.1f}"
+        text = f"T:{t:.2f} /{tt:.2f} B:{b:.2f} /{bt:.2f} @:{pt} B@:{pb}"
+    elif style is ReportStyle.MARLIN_OLD:
+        text = f"T:{t:.1f} /{tt:.1f} B:{b:.1f} /{bt:.1f} @:{pt} B@:{pb}"
+    elif style is ReportStyle.PRUSA:
+        text = f"T:{t:.1f} /{tt:.1f} B:{b:.1f} /{bt:.1f} T0:{t:.1f} /{tt:.1f} @:{pt} B@:{pb} P:0.0 A:42.8"
+    elif style is ReportStyle.RRF:
+        text = f"T:{t:.1f} /{tt:.1f} T0:{t:.1f} /{tt:.1f} B:{b:.1f} /{bt:.1f}"
+    elif style is ReportStyle.REPETIER:
+        text = f"T:{t:.2f} /{tt:.0f} B:{b:.2f} /{bt:.0f} B@:{2 * pb} @:{2 * pt}"
+    elif style is ReportStyle.SMOOTHIE:
+        text = f"T:{t:.1f} /{tt:.1f} @{2 * pt} B:{b:.1f} /{bt:.1f} @{2 * pb} "
+    else:
+        text = f"B:{b:.1f} /{bt:.1f} T0:{t:.1f} /{tt:.1f}"
+    return text
 
 
-def heating_wait(style: ReportStyle, report: str, hotend: Heater, now: float, left_s: int | None, *, bed: bool) -> str:
+def heating_wait(
+    style: ReportStyle, report: str, hotend: Heater, now: float, left_s: int | None, *, bed: bool
+) -> str:
     """A line printed by itself once a second while M109 or M190 waits. `left_s`: residency still to go, None = "?"."""
     left = "?" if left_s is None else str(left_s)
     if style is ReportStyle.MARLIN:
@@ -76,8 +80,10 @@ def settings(motion: Motion, *, comments: bool) -> list[str]:
         ("Max Acceleration (units/s2):", "M201 " + _axes(limits.max_acceleration)),
         (
             "Acceleration (units/s2) (P<print-accel> R<retract-accel> T<travel-accel>):",
-            f"M204 P{limits.print_acceleration:.2f} R{limits.retract_acceleration:.2f} "
-            f"T{limits.travel_acceleration:.2f}",
+            (
+                f"M204 P{limits.print_acceleration:.2f} R{limits.retract_acceleration:.2f} "
+                f"T{limits.travel_acceleration:.2f}"
+            ),
         ),
         (
             "Advanced (B<min_segment_time_us> S<min_feedrate> T<min_travel_feedrate> J<junc_dev>):",

@@ -95,7 +95,7 @@ class Statistics:
 
     def close_print(self, base: int) -> None:
         """The line number was set to `base`: a new epoch begins."""
-        if self.current.lines and len(self.prints) < _PRINTS_KEPT:
+        if (self.current.lines or self.current.moves) and len(self.prints) < _PRINTS_KEPT:
             self.prints.append(self.current.as_dict(self.print_digest.hexdigest()))
         self.current = PrintRecord(base, self.executed)
         self.print_digest = LineDigest()
@@ -103,7 +103,7 @@ class Statistics:
     def as_dict(self) -> dict[str, object]:
         """The summary; totals are over all prints."""
         records = [*self.prints]
-        if self.current.lines:
+        if self.current.lines or self.current.moves:
             records.append(self.current.as_dict(self.print_digest.hexdigest()))
         totals = {
             key: round(sum(float(str(r[key])) for r in records), 6)

@@ -84,12 +84,16 @@ _MARLIN_CAPS: tuple[tuple[str, int], ...] = (
 )
 
 MARLIN_21_M115: tuple[str, ...] = (
-    "FIRMWARE_NAME:Marlin bugfix-2.1.x (Nov 22 2026 08:27:09) SOURCE_CODE_URL:github.com/MarlinFirmware/Marlin "
-    "PROTOCOL_VERSION:1.0 MACHINE_TYPE:fabunit virtual printer KINEMATICS:Cartesian EXTRUDER_COUNT:1 "
-    "UUID:cede2a2f-41a2-4748-9b12-c55c62f367ff",
+    (
+        "FIRMWARE_NAME:Marlin bugfix-2.1.x (Nov 22 2026 08:27:09) SOURCE_CODE_URL:github.com/MarlinFirmware/Marlin "
+        "PROTOCOL_VERSION:1.0 MACHINE_TYPE:fabunit virtual printer KINEMATICS:Cartesian EXTRUDER_COUNT:1 "
+        "UUID:cede2a2f-41a2-4748-9b12-c55c62f367ff"
+    ),
     *_caps(*_MARLIN_CAPS),
-    "area:{full:{min:{x:0.0000,y:0.0000,z:0.0000},max:{x:220.0000,y:220.0000,z:250.0000}},"
-    "work:{min:{x:0.0000,y:0.0000,z:0.0000},max:{x:220.0000,y:220.0000,z:250.0000}}}",
+    (
+        "area:{full:{min:{x:0.0000,y:0.0000,z:0.0000},max:{x:220.0000,y:220.0000,z:250.0000}},"
+        "work:{min:{x:0.0000,y:0.0000,z:0.0000},max:{x:220.0000,y:220.0000,z:250.0000}}}"
+    ),
 )
 
 _CAPS_NEWER_THAN_20 = {"HOST_ACTION_COMMANDS", "MULTI_VOLUME", "REPEAT", "SD_WRITE", "LFN_WRITE", "ARCS"} | {
@@ -103,8 +107,10 @@ _CAPS_NEWER_THAN_20 = {"HOST_ACTION_COMMANDS", "MULTI_VOLUME", "REPEAT", "SD_WRI
 }
 
 MARLIN_20_M115: tuple[str, ...] = (
-    "FIRMWARE_NAME:Marlin 2.0.5.3 (Nov 22 2026 08:27:09) SOURCE_CODE_URL:https://github.com/MarlinFirmware/Marlin "
-    "PROTOCOL_VERSION:1.0 MACHINE_TYPE:3D Printer EXTRUDER_COUNT:1 UUID:cede2a2f-41a2-4748-9b12-c55c62f367ff",
+    (
+        "FIRMWARE_NAME:Marlin 2.0.5.3 (Nov 22 2026 08:27:09) SOURCE_CODE_URL:https://github.com/MarlinFirmware/Marlin "
+        "PROTOCOL_VERSION:1.0 MACHINE_TYPE:3D Printer EXTRUDER_COUNT:1 UUID:cede2a2f-41a2-4748-9b12-c55c62f367ff"
+    ),
     *_caps(
         *(
             (name, 0 if name == "PROMPT_SUPPORT" else value)
@@ -115,8 +121,10 @@ MARLIN_20_M115: tuple[str, ...] = (
 )
 
 MARLIN_11_M115: tuple[str, ...] = (
-    "FIRMWARE_NAME:Marlin 1.1.9 (Github) SOURCE_CODE_URL:https://github.com/MarlinFirmware/Marlin "
-    "PROTOCOL_VERSION:1.0 MACHINE_TYPE:3D Printer EXTRUDER_COUNT:1 UUID:cede2a2f-41a2-4748-9b12-c55c62f367ff",
+    (
+        "FIRMWARE_NAME:Marlin 1.1.9 (Github) SOURCE_CODE_URL:https://github.com/MarlinFirmware/Marlin "
+        "PROTOCOL_VERSION:1.0 MACHINE_TYPE:3D Printer EXTRUDER_COUNT:1 UUID:cede2a2f-41a2-4748-9b12-c55c62f367ff"
+    ),
     *_caps(
         ("EEPROM", 1),
         ("VOLUMETRIC", 1),
@@ -137,8 +145,10 @@ MARLIN_11_M115: tuple[str, ...] = (
 )
 
 PRUSA_M115: tuple[str, ...] = (
-    "FIRMWARE_NAME:Prusa-Firmware 3.14.0 based on Marlin FIRMWARE_URL:https://github.com/prusa3d/Prusa-Firmware "
-    "PROTOCOL_VERSION:1.0 MACHINE_TYPE:Prusa i3 MK3S EXTRUDER_COUNT:1 UUID:00000000-0000-0000-0000-000000000000",
+    (
+        "FIRMWARE_NAME:Prusa-Firmware 3.14.0 based on Marlin FIRMWARE_URL:https://github.com/prusa3d/Prusa-Firmware "
+        "PROTOCOL_VERSION:1.0 MACHINE_TYPE:Prusa i3 MK3S EXTRUDER_COUNT:1 UUID:00000000-0000-0000-0000-000000000000"
+    ),
     *_caps(
         ("AUTOREPORT_TEMP", 1),
         ("AUTOREPORT_FANS", 1),
@@ -149,21 +159,27 @@ PRUSA_M115: tuple[str, ...] = (
 )
 
 RRF_M115: tuple[str, ...] = (
-    "FIRMWARE_NAME: RepRapFirmware for Duet 2 WiFi/Ethernet FIRMWARE_VERSION: 3.5.4 "
-    "ELECTRONICS: Duet WiFi 1.02 or later FIRMWARE_DATE: 2024-11-24 10:44:20",
+    (
+        "FIRMWARE_NAME: RepRapFirmware for Duet 2 WiFi/Ethernet FIRMWARE_VERSION: 3.5.4 "
+        "ELECTRONICS: Duet WiFi 1.02 or later FIRMWARE_DATE: 2024-11-24 10:44:20"
+    ),
 )
 
 REPETIER_M115: tuple[str, ...] = (
-    "FIRMWARE_NAME:Repetier_1.0.4 COMPILED:Nov 22 2026 FIRMWARE_URL:https://github.com/repetier/Repetier-Firmware/ "
-    "PROTOCOL_VERSION:1.0 MACHINE_TYPE:Mendel EXTRUDER_COUNT:1 REPETIER_PROTOCOL:3",
+    (
+        "FIRMWARE_NAME:Repetier_1.0.4 COMPILED:Nov 22 2026 FIRMWARE_URL:https://github.com/repetier/Repetier-Firmware/ "
+        "PROTOCOL_VERSION:1.0 MACHINE_TYPE:Mendel EXTRUDER_COUNT:1 REPETIER_PROTOCOL:3"
+    ),
     *_caps(("PROGRESS", 1), ("AUTOREPORT_TEMP", 1), ("EEPROM", 1), ("TOGGLE_LIGHTS", 0), ("SDCARD", 0)),
     "Printed filament:4720.39m Printing time:49 days 17 hours 7 min",
     "PrinterMode:FFF",
 )
 
 SMOOTHIE_M115: tuple[str, ...] = (
-    "FIRMWARE_NAME:Smoothieware, FIRMWARE_URL:http%3A//smoothieware.org, "
-    "X-SOURCE_CODE_URL:https://github.com/Smoothieware/Smoothieware, FIRMWARE_VERSION:edge-6ce309b, "
-    "PROTOCOL_VERSION:1.0, X-FIRMWARE_BUILD_DATE:Jul 31 2023 10:21:00, X-SYSTEM_CLOCK:100MHz, X-AXES:5, "
-    "X-GRBL_MODE:0, X-ARCS:1, X-CNC:0, X-MSD:1",
+    (
+        "FIRMWARE_NAME:Smoothieware, FIRMWARE_URL:http%3A//smoothieware.org, "
+        "X-SOURCE_CODE_URL:https://github.com/Smoothieware/Smoothieware, FIRMWARE_VERSION:edge-6ce309b, "
+        "PROTOCOL_VERSION:1.0, X-FIRMWARE_BUILD_DATE:Jul 31 2023 10:21:00, X-SYSTEM_CLOCK:100MHz, X-AXES:5, "
+        "X-GRBL_MODE:0, X-ARCS:1, X-CNC:0, X-MSD:1"
+    ),
 )

@@ -17,7 +17,9 @@ class ReceiveWire:
 
     def __init__(self, baud: int) -> None:
         self.byte_s = BITS_PER_BYTE / baud if baud else 0.0
-        self._segments: deque[tuple[bytes, float]] = deque()  # bytes, instant at which their first bit started
+        self._segments: deque[tuple[bytes, float]] = (
+            deque()
+        )  # bytes, instant at which their first bit started
         self._sent = 0  # bytes of the first segment already handed out
         self._free_at = -inf
         self._line_end: float | None = None  # arrival of the next line end, when known
@@ -104,7 +106,9 @@ class TransmitWire:
             data, start = self._segments[0]
             if start > now:
                 break
-            count = len(data) if not self._byte_s else min(len(data), int((now - start) / self._byte_s + 1e-6))
+            count = (
+                len(data) if not self._byte_s else min(len(data), int((now - start) / self._byte_s + 1e-6))
+            )
             self._ready += data[self._sent : count]
             if count < len(data):
                 self._sent = count

@@ -8,10 +8,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
+from agent.dialect_name import DIALECT_NAMES, DialectName
 from agent.domain.errors import ConfigError, NotFoundError
 from agent.domain.profile import HeaterLimits, PrinterProfile, Scripts
 from agent.slicing.script_text import check_script
@@ -39,9 +40,7 @@ class GeometryTable(StrictModel):
     volume_mm: list[Length] = Field(
         min_length=3, max_length=3, description="printable width, depth and height: three numbers in mm"
     )
-    nozzle_mm: float = Field(
-        default=0.4, gt=0, le=5, description="diameter of the nozzle in mm, up to 5"
-    )
+    nozzle_mm: float = Field(default=0.4, gt=0, le=5, description="diameter of the nozzle in mm, up to 5")
     extruders: int = Field(default=1, ge=1, le=16, description="number of tools T0, T1, ..., 1 to 16")
     reach_x_mm: AxisRange | None = Field(
         default=None, description="[min, max] the nozzle can travel in X, in mm"
@@ -65,9 +64,7 @@ class GeometryTable(StrictModel):
 class HeaterTable(StrictModel):
     """One heater: the ceiling that no source may exceed, and how it behaves when it works."""
 
-    max_c: float = Field(
-        gt=0, le=600, description="highest target in °C that is ever sent, up to 600"
-    )
+    max_c: float = Field(gt=0, le=600, description="highest target in °C that is ever sent, up to 600")
     min_rise_c: float = Field(
         default=2.0,
         gt=0,
@@ -139,9 +136,7 @@ class ParkTable(StrictModel):
     position_mm: list[Coordinate] = Field(
         default=[0.0, 0.0], min_length=2, max_length=2, description="[x, y] in mm, within reach"
     )
-    lift_mm: float = Field(
-        default=10.0, ge=0, le=200, description="mm above the part, 0 to 200"
-    )
+    lift_mm: float = Field(default=10.0, ge=0, le=200, description="mm above the part, 0 to 200")
     retract_mm: float = Field(default=2.0, ge=0, le=20, description="mm of filament, 0 to 20")
     retract_speed_mm_s: float = Field(default=35.0, gt=0, le=200, description="mm/s, up to 200")
 
@@ -152,9 +147,7 @@ class ConnectionTable(StrictModel):
     bauds: list[Annotated[int, Field(ge=1200, le=4_000_000)]] = Field(
         default=[115200, 250000], min_length=1, max_length=10, description="rates to try, most likely first"
     )
-    dialect: Literal["auto", "marlin", "prusa", "buddy", "reprap", "repetier", "smoothie", "klipper"] = Field(
-        default="auto", description="auto, marlin, prusa, buddy, reprap, repetier, smoothie or klipper"
-    )
+    dialect: DialectName = Field(default="auto", description=DIALECT_NAMES)
     window_lines: int | None = Field(default=None, ge=1, le=64, description="most lines in flight, 1 to 64")
     window_bytes: int | None = Field(
         default=None, ge=96, le=4096, description="most bytes in flight, 96 to 4096"

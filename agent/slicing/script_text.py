@@ -5,15 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# Filled in by the printer service when a script runs. Lengths in mm, speeds in mm/min, temperatures in °C.
+# Filled in by the printer service when a script runs. Lengths in mm, retract_speed in mm/min.
 PLACEHOLDERS = frozenset({
     "x", "y", "z", "e",                    # position where the print was interrupted
-    "feedrate",                            # mm/min in force there
-    "retract", "retract_feedrate",         # from [park]
-    "lift", "safe_z",                      # [park] lift, and the height the nozzle is lifted to
-    "park_x", "park_y",
-    "volume_x", "volume_y", "volume_z",
-    "hotend", "bed",                       # targets that were set when the print was interrupted
+    "park_x", "park_y", "lift",            # from [park]
+    "retract", "retract_speed",
 })  # fmt: skip
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")

@@ -103,6 +103,8 @@ class Database:
                     connection.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
+            if faults.is_corruption(error):
+                _suspect(self.path).touch()
             raise faults.from_sqlite(error, self.path) from error
         return value
 
@@ -143,7 +145,7 @@ def _connect(path: Path) -> sqlite3.Connection:
             f"journal_size_limit = {_WAL_LIMIT_BYTES}",
         ):
             connection.execute(f"PRAGMA {pragma}")
-        _quick_check(connection)
+        _check(connection, _suspect(path))
         schema.migrate(connection)
     except BaseException:
         connection.close()
@@ -151,8 +153,16 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _quick_check(connection: sqlite3.Connection) -> None:
-    verdict = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+def _suspect(path: Path) -> Path:
+    """Return the mark of a database that proved damaged while in use: the next start looks closer."""
+    return path.with_name(f"{path.name}.suspect")
+
+
+def _check(connection: sqlite3.Connection, suspect: Path) -> None:
+    # The quick check does not compare indexes with their tables; the full one takes several times as long.
+    pragma = "integrity_check(1)" if suspect.exists() else "quick_check(1)"
+    verdict = str(connection.execute(f"PRAGMA {pragma}").fetchone()[0])
+    suspect.unlink(missing_ok=True)
     if verdict != "ok":
         damaged = sqlite3.DatabaseError(verdict)
         damaged.sqlite_errorcode = sqlite3.SQLITE_CORRUPT

@@ -10,12 +10,15 @@ from agent.domain.job import Job, JobState, Reason
 from agent.storage.database import Connection
 
 _COLUMNS = tuple(field.name for field in dataclasses.fields(Job))
+_LIST = ", ".join(_COLUMNS)
 _MARKS = ", ".join("?" * len(_COLUMNS))
 _SETTERS = ", ".join(f"{name} = ?" for name in _COLUMNS)
-_INSERT = f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES ({_MARKS})"  # noqa: S608 - field names
-_UPDATE = f"UPDATE jobs SET {_SETTERS} WHERE job_id = ?"  # noqa: S608 - field names
+_TOUCH = "(SELECT coalesce(max(touched), 0) + 1 FROM jobs)"
+_SELECT = f"SELECT {_LIST} FROM jobs"  # noqa: S608 - field names
+_INSERT = f"INSERT INTO jobs ({_LIST}, touched) VALUES ({_MARKS}, {_TOUCH})"  # noqa: S608 - field names
+_UPDATE = f"UPDATE jobs SET {_SETTERS}, touched = {_TOUCH} WHERE job_id = ?"  # noqa: S608 - field names
+_NEWEST_FIRST = "ORDER BY touched DESC"
 # Priority first, then the place in the queue; the id only makes the order total.
-_NEWEST_FIRST = "ORDER BY updated_ms DESC, job_id"
 _QUEUE_ORDER = "ORDER BY priority DESC, position, job_id"
 _TERMINAL = tuple(state.value for state in JobState if state.is_terminal)
 _IS_TERMINAL = f"state IN ({', '.join('?' * len(_TERMINAL))})"
@@ -33,29 +36,26 @@ def update(connection: Connection, job: Job) -> None:
 
 def get(connection: Connection, job_id: str) -> Job | None:
     """Return the job with exactly this id."""
-    row = connection.execute("SELECT * FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+    row = connection.execute(f"{_SELECT} WHERE job_id = ?", (job_id,)).fetchone()
     return None if row is None else _job(row)
 
 
 def with_prefix(connection: Connection, prefix: str, limit: int) -> tuple[Job, ...]:
     """Return up to `limit` jobs whose id starts with `prefix`, newest first."""
-    rows = connection.execute(
-        "SELECT * FROM jobs WHERE substr(job_id, 1, length(?1)) = ?1"
-        " ORDER BY created_ms DESC, job_id LIMIT ?2",
-        (prefix, limit),
-    )
+    query = f"{_SELECT} WHERE substr(job_id, 1, length(?1)) = ?1 {_NEWEST_FIRST} LIMIT ?2"
+    rows = connection.execute(query, (prefix, limit))
     return tuple(_job(row) for row in rows)
 
 
 def unfinished(connection: Connection) -> tuple[Job, ...]:
     """Return all jobs that are not terminal, in queue order."""
-    query = f"SELECT * FROM jobs WHERE NOT {_IS_TERMINAL} {_QUEUE_ORDER}"  # noqa: S608 - constants
+    query = f"{_SELECT} WHERE NOT {_IS_TERMINAL} {_QUEUE_ORDER}"
     return tuple(_job(row) for row in connection.execute(query, _TERMINAL))
 
 
 def finished(connection: Connection, limit: int) -> tuple[Job, ...]:
     """Return up to `limit` terminal jobs, newest first."""
-    query = f"SELECT * FROM jobs WHERE {_IS_TERMINAL} {_NEWEST_FIRST} LIMIT ?"  # noqa: S608 - constants
+    query = f"{_SELECT} WHERE {_IS_TERMINAL} {_NEWEST_FIRST} LIMIT ?"
     return tuple(_job(row) for row in connection.execute(query, (*_TERMINAL, limit)))
 
 

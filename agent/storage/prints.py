@@ -35,8 +35,7 @@ def get(connection: Connection, print_id: str) -> PrintRecord | None:
 def with_prefix(connection: Connection, prefix: str, limit: int) -> tuple[PrintRecord, ...]:
     """Return up to `limit` prints whose id starts with `prefix`, newest first."""
     rows = connection.execute(
-        "SELECT * FROM prints WHERE substr(print_id, 1, length(?1)) = ?1"
-        " ORDER BY started_ms DESC, print_id LIMIT ?2",
+        "SELECT * FROM prints WHERE substr(print_id, 1, length(?1)) = ?1 ORDER BY rowid DESC LIMIT ?2",
         (prefix, limit),
     )
     return tuple(_record(row) for row in rows)
@@ -53,7 +52,7 @@ def running(connection: Connection) -> PrintRecord | None:
 def newest(connection: Connection, limit: int, job_id: str | None = None) -> tuple[PrintRecord, ...]:
     """Return up to `limit` prints, newest first; only those of one job when `job_id` is given."""
     rows = connection.execute(
-        "SELECT * FROM prints WHERE ?1 IS NULL OR job_id = ?1 ORDER BY started_ms DESC, rowid DESC LIMIT ?2",
+        "SELECT * FROM prints WHERE ?1 IS NULL OR job_id = ?1 ORDER BY rowid DESC LIMIT ?2",
         (job_id, limit),
     )
     return tuple(_record(row) for row in rows)

@@ -34,7 +34,6 @@ _FAULTS = (
 # Prusa-Firmware temperature.cpp (MK3), Smoothieware TemperatureControl.cpp, klippy/extras/heaters.py.
 _HALTS = (
     ("too much inactive time", HaltReason.INACTIVE),
-    ("m112", HaltReason.EMERGENCY_STOP),
     ("emergency stop", HaltReason.EMERGENCY_STOP),
     ("thermal runaway", HaltReason.RUNAWAY),
     ("temperature runaway", HaltReason.RUNAWAY),
@@ -52,27 +51,15 @@ _HALTS = (
     ("kill() called", HaltReason.KILL),
 )
 
-_STOPPED = (
-    "printer stopped due to errors",
-    "stop called because of",
-    "heater fault",
-    "heating fault",
-    "m999",
+_M112 = re.compile(r"\bm112\b")
+_STOPPED = re.compile(
+    r"printer stopped due to errors|stop called because of|heater (?:\d+ )?fault|heating fault|\bm999\b"
 )
 
 # What ruins the part although every line is acknowledged (Marlin SERIAL_ECHO_MSG, not Error:).
-_JOB_WRONG = (
-    "extrusion prevented",
-    "invalid extruder",
-    "invalid tool",
-    "home xyz first",
-    "home x first",
-    "home y first",
-    "home z first",
-    "must home",
-    "move out of range",
-    "probing failed",
-    "homing failed",
+_JOB_WRONG = re.compile(
+    r"extrusion prevented|invalid extruder|invalid tool|home [a-z]{1,6} first|must home|move out of range"
+    r"|probing failed|homing failed"
 )
 
 # Errors about media, settings memory and transport: nothing of a streamed print depends on them.
@@ -119,8 +106,8 @@ def error(text: str, body: str) -> tuple[Reply, ...]:
         # Repetier names the number it wants, Marlin the one it has.
         return (LastLine(int(match[1]) - 1, LineFault.LINE_NUMBER),)
     return (
-        trouble(text, lowered)
-        or unknown_command(body)
+        unknown_command(body)
+        or trouble(text, lowered)
         or (PrinterError(text, _harmless_or(lowered, ErrorSeverity.JOB_WRONG)),)
     )
 
@@ -129,15 +116,22 @@ def _harmless_or(lowered: str, other: ErrorSeverity) -> ErrorSeverity:
     return ErrorSeverity.HARMLESS if any(phrase in lowered for phrase in _HARMLESS) else other
 
 
+def halt_reason(lowered: str) -> HaltReason | None:
+    """Name the kind of halt a lower-case text speaks of, None when of none."""
+    for phrase, reason in _HALTS:
+        if phrase in lowered:
+            return reason
+    return HaltReason.EMERGENCY_STOP if _M112.search(lowered) else None
+
+
 def trouble(text: str, lowered: str) -> tuple[Reply, ...]:
     """Find a halt, a stop or a ruined job, whatever the prefix; () when the text speaks of none."""
-    if "printer stopped due to errors" not in lowered:
-        for phrase, reason in _HALTS:
-            if phrase in lowered:
-                return (Halted(text, reason),)
-    if any(phrase in lowered for phrase in _STOPPED):
+    reason = halt_reason(lowered)
+    if reason is not None and "printer stopped due to errors" not in lowered:
+        return (Halted(text, reason),)
+    if _STOPPED.search(lowered):
         return (PrinterError(text, ErrorSeverity.STOPPED),)
-    if any(phrase in lowered for phrase in _JOB_WRONG):
+    if _JOB_WRONG.search(lowered):
         return (PrinterError(text, ErrorSeverity.JOB_WRONG),)
     return ()
 
@@ -157,9 +151,9 @@ def bang(text: str) -> tuple[Reply, ...]:
     if not body:
         return (Halted(text, HaltReason.LOCKED),)
     lowered = body.lower()
-    for phrase, reason in _HALTS:
-        if phrase in lowered:
-            return (Halted(body, reason),)
+    reason = halt_reason(lowered)
+    if reason is not None:
+        return (Halted(body, reason),)
     if "shutdown" in lowered or "lost communication" in lowered:
         return (Halted(body, HaltReason.OTHER),)
     return (PrinterError(body, ErrorSeverity.JOB_WRONG),)

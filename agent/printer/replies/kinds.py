@@ -126,11 +126,14 @@ class TemperatureReport:
     """Temperatures by heater: `T0`, `T1`, `B` bed, `C` chamber, `P` probe, `A` ambient, `X` heatbreak.
 
     `waiting` is true for the lines a blocking heat-up prints; `wait_s` its countdown, None before it runs.
+    `has_targets` is false for lines that name no target at all (heat-up lines of Marlin 1.x): the 0 in their
+    heaters then means "not said".
     """
 
     heaters: dict[str, Temperature]
     waiting: bool = False
     wait_s: int | None = None
+    has_targets: bool = True
 
 
 @dataclass(frozen=True, slots=True)

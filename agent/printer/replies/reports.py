@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import zip_longest
 
 from agent.domain.printer import Temperature
 from agent.printer.replies.kinds import (
@@ -101,7 +102,7 @@ def _temperature_report(text: str) -> TemperatureReport | None:
         if power is None and key[0] == "T" and len(tools) < 2:
             power = powers.get("T")
         heaters[key] = Temperature(float(actual), float(target or 0.0), power)
-    return TemperatureReport(heaters, waiting, wait_s)
+    return TemperatureReport(heaters, waiting, wait_s, has_targets=any(target for _, _, target in found))
 
 
 def _powers(text: str) -> dict[str, float]:
@@ -176,7 +177,7 @@ def firmware(text: str) -> tuple[Reply, ...]:
     head, glue, caps = text.partition("Cap:")
     matches = list(_FIELD.finditer(head))
     fields: dict[str, str] = {}
-    for match, following in zip(matches, [*matches[1:], None], strict=True):
+    for match, following in zip_longest(matches, matches[1:]):
         value = head[match.end() : following.start() if following else len(head)]
         fields[match[1]] = value.strip().rstrip(",")
     if "FIRMWARE_NAME" not in fields:

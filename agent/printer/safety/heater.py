@@ -18,13 +18,14 @@ OVER_LIMIT_MARGIN_C = 10.0
 """Overshoot of a controller whose target is the limit itself."""
 RUNAWAY_C = 20.0
 """Above the target and no longer on the way down. A badly tuned nozzle overshoots by 10 to 15 °C."""
-RUNAWAY_S = 10.0
-"""How long it must last; the firmware's MAXTEMP acts at once but only far above."""
+RUNAWAY_S = {"T": 20.0, "B": 120.0, "C": 300.0}
+"""How long it must last: long enough to tell that a heavy bed (time constant 30 min) is cooling down."""
 OFF_RISE_C = 40.0
 OFF_WINDOW_S = 120.0
 """A heater that is off: residual heat adds 10 °C, a neighbouring bed some 20 °C over many minutes."""
 MIN_BELIEVABLE_C = -14.0
-"""Marlin reads -15 °C from an open thermistor; no heater is on in a colder room."""
+MAX_BELIEVABLE_C = 600.0
+"""Marlin reads -15 °C from an open thermistor, RepRapFirmware 2000 °C from a missing one."""
 JUMP_C = 30.0
 JUMP_RATE_C_S = 15.0
 """The strongest hotends gain 10 °C/s; more is a damaged digit or a loose wire."""
@@ -34,13 +35,14 @@ FALL_S = 60.0
 """Below the tolerance without recovering. A part fan or an open door costs 10 °C for half a minute."""
 HEAT_UP_LIMIT_S = {"T": 900.0, "B": 3600.0}
 """In all, from a new target to the arrival; a 300 °C nozzle needs 3 minutes, a big slow bed 40."""
-RISE_WINDOWS = {"T": 1.5, "B": 5.0}
-"""Of `rise_window_s` (40 s): a nozzle must rise 2 °C in 60 s, a bed in 200 s. Firmware (20 s and 60 s) acts
+RISE_WINDOWS = {"T": 1.5, "B": 7.5}
+"""Of `rise_window_s` (40 s): a nozzle must rise 2 °C in 60 s, a bed in 300 s. Firmware (20 s and 60 s) acts
 first. Chambers are heated by their bed and need not reach their target at all: only the upper rules hold."""
 ESCALATE_S = 20.0
 """From COOL_DOWN to HALT: the command, its line and the next reports take five."""
 MIN_SAMPLES = 6
-"""A rise is told from the mean of the first and last three readings, so that noise is no rise."""
+MEAN_SAMPLES = 10
+"""A rise is told from means of the first and last quarter (up to so many readings): noise is no rise."""
 NAMES = {"T": "the nozzle", "B": "the bed", "C": "the chamber"}
 
 
@@ -66,7 +68,8 @@ class WatchedHeater:
         self._speed = speed
         self._kind = key[0]
         self._rise_s = limits.rise_window_s * RISE_WINDOWS.get(self._kind, 1.0) / speed
-        self._keep_s = max(self._rise_s, OFF_WINDOW_S / speed)
+        self._hot_for_s = RUNAWAY_S.get(self._kind, OFF_WINDOW_S) / speed
+        self._keep_s = max(self._rise_s, FALL_S / speed, OFF_WINDOW_S / speed, self._hot_for_s)
         self._history: deque[tuple[float, float]] = deque()
         self._target_s = 0.0  # when the target was set
         self._low_s: float | None = None  # since when it is on its way up
@@ -95,16 +98,23 @@ class WatchedHeater:
         raised = self._raised
         if raised is None or raised.halted or now - raised.at_s < ESCALATE_S / self._speed:
             return None
+        hotter = self.actual > raised.actual + self.limits.min_rise_c
         hot = raised.fault in (Fault.RUNAWAY, Fault.OVER_LIMIT)
-        safe = not self.on and not (hot and self.actual > raised.actual + self.limits.min_rise_c)
-        if safe and self.seen_s > raised.at_s:
-            self._raised = None
-            self._low_s = self._hot_s = None
-            self._over = self._insane = 0
+        if not self.on and not (hot and hotter) and self.seen_s > raised.at_s:
+            self._settle(raised, now)
             return None
         raised.halted = True
         why = "it is still on" if self.on else "it is still getting hotter"
         return self._alarm(raised.fault, f"{self._name()} was to cool down, but {why}", Action.HALT)
+
+    def _settle(self, raised: _Raised, now: float) -> None:
+        """It is off and cooling: the alarm is over, unless it is still too hot, which stays under watch."""
+        if raised.fault is Fault.OVER_LIMIT and self.actual > self.limits.max_c:
+            raised.at_s, raised.actual = now, self.actual
+            return
+        self._raised = None
+        self._low_s = self._hot_s = None
+        self._over = self._insane = 0
 
     def alarm(self, fault: Fault, sentence: str, now: float) -> Alarm | None:
         """Raise an alarm unless one is standing already."""
@@ -116,7 +126,7 @@ class WatchedHeater:
     # -- is the reading true? --
 
     def _believe(self, actual: float, now: float) -> Alarm | None:
-        if not math.isfinite(actual) or actual < MIN_BELIEVABLE_C:
+        if not MIN_BELIEVABLE_C <= actual <= MAX_BELIEVABLE_C:  # NaN is not either
             self._insane += 1
             # Tools that are not there read like this for ever: it matters only where heat is asked for.
             if self.on and self._insane >= CONFIRMATIONS:
@@ -198,18 +208,16 @@ class WatchedHeater:
 
     def _too_hot(self, now: float) -> Alarm | None:
         """After a lowered target everything is too hot for a while: what counts is that it does not fall."""
-        lasting_s = RUNAWAY_S / self._speed
-        if self._hot_s is None or self._rise(now, lasting_s) < -self._noise():
+        if self._hot_s is None:
             self._hot_s = now
-        if now - self._hot_s < lasting_s or not self._spanned(self._hot_s):
+        if now - self._hot_s < self._hot_for_s or not self._spanned(self._hot_s):
+            return None
+        if self._rise(now, self._hot_for_s) < -self.limits.min_rise_c / 4:
             return None
         sentence = (
             f"{self._name()} is at {self.actual:.0f} °C, far above the {self.target:.0f} °C that are set"
         )
         return self.alarm(Fault.RUNAWAY, sentence, now)
-
-    def _noise(self) -> float:
-        return self.limits.min_rise_c / 4
 
     def _too_cold(self, now: float) -> Alarm | None:
         if self._kind not in RISE_WINDOWS:
@@ -236,12 +244,12 @@ class WatchedHeater:
         return sum(1 for then, _ in self._history if then >= since_s) >= MIN_SAMPLES
 
     def _rise(self, now: float, window_s: float) -> float:
-        """Return the rise over the last `window_s`, from means of three readings at both ends."""
+        """Return the rise over the last `window_s`, from means at both ends."""
         values = [actual for then, actual in self._history if then >= now - window_s]
         if len(values) < MIN_SAMPLES:
             values = [actual for _, actual in self._history][-MIN_SAMPLES:]
-        third = min(3, max(1, len(values) // 2))
-        return sum(values[-third:]) / third - sum(values[:third]) / third
+        count = max(1, min(MEAN_SAMPLES, len(values) // 4))
+        return (sum(values[-count:]) - sum(values[:count])) / count
 
     def _name(self) -> str:
         return f"{NAMES.get(self._kind, 'heater')} ({self.key})"

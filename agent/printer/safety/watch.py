@@ -29,7 +29,7 @@ class HeaterWatch:
     """The rules over all heaters; feed it every temperature report, and the time in between.
 
     `limits` by key (`T0`, `B`) or by its first letter; heaters without limits are not watched.
-    `speed` shortens every duration, for simulated printers that run faster than life.
+    `speed` shortens what heaters do, for simulated printers that run faster than life; reports come in real time.
     """
 
     def __init__(self, limits: Mapping[str, HeaterLimits], speed: float = 1.0) -> None:
@@ -61,7 +61,7 @@ class HeaterWatch:
             self.restart(now)
         self._report_s = self._excused_s = now
         self._silent_s, self._halted = None, False
-        fresh = self._began_s is not None and now - self._began_s < FIRST_READINGS_S / self._speed
+        fresh = self._began_s is not None and now - self._began_s < FIRST_READINGS_S
         alarms = []
         for key, reading in temperatures.items():
             if fresh and reading.actual == 0.0:
@@ -93,7 +93,7 @@ class HeaterWatch:
         return heater
 
     def _missing(self, now: float) -> list[Alarm | None]:
-        patience_s = MISSING_S / self._speed
+        patience_s = MISSING_S
         return [
             heater.alarm(Fault.SILENT, f"{heater.key} is on but has not been reported for a long time", now)
             for heater in self._heaters.values()
@@ -103,13 +103,13 @@ class HeaterWatch:
     def _silent(self, now: float) -> Alarm | None:
         heated = [heater for heater in self._heaters.values() if heater.on]
         since_s = now - self._report_s
-        excused = now - self._excused_s <= SILENT_S / self._speed
-        if not heated or (excused and since_s <= SILENT_BLOCKED_S / self._speed):
+        excused = now - self._excused_s <= SILENT_S
+        if not heated or (excused and since_s <= SILENT_BLOCKED_S):
             return None
         if self._silent_s is None:
             self._silent_s = now
             return self._silence(heated[0], since_s, Action.COOL_DOWN)
-        if self._halted or now - self._silent_s < ESCALATE_S / self._speed:
+        if self._halted or now - self._silent_s < ESCALATE_S:
             return None
         self._halted = True
         return self._silence(heated[0], since_s, Action.HALT)

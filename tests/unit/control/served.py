@@ -80,7 +80,7 @@ def serve(unit: FakeUnit, *, peer_reader: Callable[[CredentialSocket], Peer] = r
         found: list[Served] = []
 
         async def main() -> None:
-            server = ControlServer(unit.facade(), path, peer_reader=peer_reader)
+            server = ControlServer(unit.facade(), path, gid=gid, peer_reader=peer_reader)
             running = asyncio.create_task(server.run())
             await server.wait_listening()
             found.append(Served(unit, path, asyncio.get_running_loop(), server))

@@ -10,7 +10,7 @@ import pytest
 
 from agent.domain.artefact import Finding, Prepared, Severity
 from agent.domain.errors import FabunitError, NotFoundError, RefusedError, StorageError, UsageError
-from agent.domain.events import EventDraft, EventType
+from agent.domain.events import EventDraft, EventType, Stamp
 from agent.domain.job import Job, JobState, Reason
 from agent.domain.prints import Bed, OutcomeState, PrintOutcome, PrintRecord, PrintState
 from agent.jobs import print_writes
@@ -315,6 +315,43 @@ async def test_a_failure_in_the_middle_of_a_transaction_leaves_nothing(
     assert (await queue.get(job.job_id)).state is JobState.READY
     assert await queue.bed() is Bed.CLEAR
     assert len(await queue.events_after(0)) == count
+
+
+async def test_only_the_checked_bytes_are_printed(
+    queue: Queue, stored: Stored, prepared: MakePrepared
+) -> None:
+    job = await _ready(queue, stored, prepared)
+    other = prepared(job.artefact_sha256, content=b"M104 S999\n")
+    with pytest.raises(RefusedError, match="not checked"):
+        await queue.start_print(job.job_id, other, "usb:1")
+    assert (await queue.running(), await queue.bed()) == (None, Bed.CLEAR)
+
+
+async def test_odd_figures_do_not_keep_a_print_from_ending(
+    queue: Queue, stored: Stored, prepared: MakePrepared
+) -> None:
+    job = await _ready(queue, stored, prepared)
+    record = await _started(queue, job, prepared)
+    stats = {"p50": float("nan"), "path": Path("/x"), "list": (1, float("inf"), True), 5: {"deep": b"x"}}
+    odd = PrintOutcome(OutcomeState.FAILED, None, "y" * 10_000, 1, stats)  # type: ignore[arg-type]
+    finished = await queue.finish_print(record.print_id, odd)
+    assert len(finished.detail) == 500
+    receipt = json.loads((await queue.get_print(record.print_id)).receipt or "")
+    assert receipt["stats"] == {"p50": None, "path": "/x", "list": [1, None, True], "5": {"deep": "b'x'"}}
+
+
+async def test_newest_means_last_written_whatever_the_clock_says(
+    queue: Queue, stored: Stored, database: Database, limits: QueueLimits
+) -> None:
+    late, early = await queue.add(stored("late")), await queue.add(stored("early"))
+    await queue.cancel(late.job_id)
+
+    class BackwardClock:
+        def stamp(self) -> Stamp:
+            return Stamp(1, 1, "boot-2")
+
+    await Queue(database, BackwardClock(), limits=limits).cancel(early.job_id)
+    assert [job.job_id for job in await queue.list(include_over=True)] == [early.job_id, late.job_id]
 
 
 async def test_references_name_what_jobs_need(queue: Queue, stored: Stored, prepared: MakePrepared) -> None:

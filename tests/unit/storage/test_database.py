@@ -137,6 +137,43 @@ async def test_a_damaged_file_is_moved_aside(tmp_path: Path, damage: str) -> Non
         await mended.close()
 
 
+async def test_damage_met_in_use_is_looked_for_at_the_next_start(tmp_path: Path) -> None:
+    path = tmp_path / "fabunit.db"
+    database = await Database.open(path)
+
+    def meets_damage(connection: Connection) -> None:
+        error = sqlite3.DatabaseError("database disk image is malformed")
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
+
+    with pytest.raises(StorageError) as caught:
+        await database.run(meets_damage)
+    assert caught.value.code == "database_corrupt"
+    # An index that does not know a row of its table: the quick check does not see it.
+    await database.run(lambda connection: connection.execute("PRAGMA writable_schema = ON").close())
+    await database.close()
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE t (a)")
+    other.execute("INSERT INTO t VALUES (1)")
+    other.execute("CREATE INDEX i ON t (a)")
+    other.execute("PRAGMA writable_schema = ON")
+    root = other.execute("SELECT rootpage FROM sqlite_master WHERE name = 'i'").fetchone()[0]
+    other.execute("CREATE TABLE empty (a)")
+    other.execute("CREATE INDEX j ON empty (a)")
+    empty = other.execute("SELECT rootpage FROM sqlite_master WHERE name = 'j'").fetchone()[0]
+    other.execute("UPDATE sqlite_master SET rootpage = ? WHERE name = 'i'", (empty,))
+    other.execute("UPDATE sqlite_master SET rootpage = ? WHERE name = 'j'", (root,))
+    other.commit()
+    other.close()
+    mended = await Database.open(path)
+    assert mended.moved_aside is not None
+    await mended.close()
+    again = await Database.open(path)
+    assert again.moved_aside is None
+    assert not list(tmp_path.glob("*.suspect"))
+    await again.close()
+
+
 async def test_only_a_few_damaged_files_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "fabunit.db"
     for _ in range(6):
