@@ -20,6 +20,6 @@ DialectName = Literal[
 ]
 
 DIALECT_NAMES = (
-    "'auto' (asked from the firmware), marlin (2.1 and later), marlin_20, marlin_1, prusa (MK3), buddy (MK4, XL, MINI), "
-    "reprap, repetier, smoothie, klipper, cbd or generic"
+    "'auto' (asked from the firmware), marlin (2.1 and later), marlin_20, marlin_1, prusa (MK3), "
+    "buddy (MK4, XL, MINI), reprap, repetier, smoothie, klipper, cbd or generic"
 )

@@ -48,10 +48,10 @@ def judge(
         lines_executed=len(executed),
         exact=completed and not difference,
         difference=difference if difference or completed else f"the job is {job.get('state')}",
-        resends=int(receipt.get("resends", 0)),
+        resends=int(receipt.get("stats", {}).get("resends", 0)),
         starved_ms=float(printed.get("starvation_ms", 0.0)),
         starvations=int(printed.get("starvation_events", 0)),
-        duration_s=float(receipt.get("elapsed_s", 0.0)),
+        duration_s=float(receipt.get("duration_s", 0.0)),
         motion_s=float(printed.get("actual_s", 0.0)),
         ideal_s=float(printed.get("ideal_s", 0.0)),
     )

@@ -141,7 +141,7 @@ class ControlClient:
 
     def _explain(self, error: Exception) -> FabunitError:
         """Say what a failed connection means for the person at the keyboard."""
-        if isinstance(error, TimeoutError):
+        if isinstance(error, TimeoutError | BlockingIOError):  # the latter: its backlog is full
             return FabunitError(
                 f"the daemon at {self._path} did not answer in time",
                 code="timeout",
@@ -231,11 +231,11 @@ def _document(response: http.client.HTTPResponse) -> Document:
     try:
         document = json.loads(raw)
     except ValueError:
-        document = {}
-    if not isinstance(document, dict) or (response.status < 400 and not document):
-        document = {}
+        document = None
     if response.status >= 400:
-        raise _error(response.status, document)
+        raise _error(response.status, document if isinstance(document, dict) else {})
+    if not isinstance(document, dict):
+        raise FabunitError("the daemon's answer is not a document", code="bad_answer")
     return document
 
 

@@ -221,10 +221,11 @@ def job_document(job: Job) -> JobDocument:
 
 
 def print_document(record: PrintRecord) -> PrintDocument:
-    """Write the print as JSON values; the receipt itself has its own path."""
-    document = asdict(record)
+    """Write the print as JSON values; what only the daemon needs is left out, the receipt has its own path."""
+    document: dict[str, Any] = {
+        name: getattr(record, name) for name in PrintDocument.__annotations__ if name != "has_receipt"
+    }
     document["has_receipt"] = record.receipt is not None
-    del document["receipt"], document["pause_snapshot"]
     document["state"] = str(record.state)
     document["reason"] = None if record.reason is None else str(record.reason)
     return cast("PrintDocument", document)

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 # Members of the group talk to the daemon, nobody else sees the socket.
 SOCKET_MODE = 0o660
 PARENT_MODE = 0o750
-# A live daemon accepts at once, its backlog is served by the kernel.
+# A live daemon accepts at once.
 PROBE_TIMEOUT_S = 1.0
-BACKLOG = 64
 # sizeof(sockaddr_un.sun_path) less the closing zero.
 _PATH_LIMIT_BYTES = 107
 
@@ -109,7 +108,7 @@ def _remove_stale(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink()
             return
-        except TimeoutError:  # somebody listens and is slow: not ours to remove
+        except (TimeoutError, BlockingIOError):  # somebody listens and does not accept: not ours to remove
             pass
     raise _busy(path)
 

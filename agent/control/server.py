@@ -40,6 +40,7 @@ IDLE_TIMEOUT_S = 5
 MAX_REQUESTS = 48
 # Connections beyond this are closed unheard: file descriptors are needed for the printer and the database.
 MAX_CONNECTIONS = 128
+BACKLOG = 64
 # Part of the daemon's orderly stop; what is not answered by then is cut off.
 STOP_BUDGET_S = 2
 STOP_PATH = "/v1/stop"
@@ -107,7 +108,7 @@ class ControlServer:
 
 def build_app(unit: UnitFacade, slots: StreamSlots) -> Starlette:
     """Put the routes together."""
-    return Starlette(
+    app = Starlette(
         routes=[
             *PrinterRoutes(unit).routes(),
             *StatusRoutes(unit, slots).routes(),
@@ -117,6 +118,8 @@ def build_app(unit: UnitFacade, slots: StreamSlots) -> Starlette:
         ],
         exception_handlers={FabunitError: on_fabunit_error, HTTPException: on_http_error, Exception: on_bug},
     )
+    app.router.redirect_slashes = False  # one name per path
+    return app
 
 
 class _Gate:
@@ -159,6 +162,7 @@ def _config(app: ASGIApp, peer_reader: Callable[[CredentialSocket], Peer]) -> uv
         server_header=False,
         date_header=False,
         h11_max_incomplete_event_size=HEADER_LIMIT_BYTES,
+        backlog=BACKLOG,
         timeout_keep_alive=IDLE_TIMEOUT_S,
         timeout_graceful_shutdown=STOP_BUDGET_S,
     )

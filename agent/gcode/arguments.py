@@ -11,6 +11,10 @@ from agent.gcode.command import Command, Parameter
 from agent.gcode.temperatures import HEAT_WORDS, limits_of, target_of, too_hot
 
 _QUOTED_WORDS = frozenset({"M862.1", "M862.3", "M862.4", "M862.6"})
+_INCOMPLETE = {
+    "G92": "G92 without E moves the coordinate system",
+    "M302": "M302 without S allows cold extrusion on old firmware",
+}
 _ACCELERATION_LETTERS = {"P": "x", "R": "e", "T": "x", "S": "x"}
 
 
@@ -32,7 +36,7 @@ def check_heat(head: Command, parameters: tuple[Parameter, ...], profile: Printe
         if limits_of(profile, heater) is None:
             return Finding(
                 "no_such_heater",
-                Severity.WARNING,
+                Severity.WARNING if parameter.value else Severity.INFO,
                 0,
                 f"{head.word} is left out: {profile.name} has no heated {heater}",
                 "slice for this printer",
@@ -63,8 +67,8 @@ def check_letters(
             return _error(
                 "argument_out_of_range", f"{head.word} {letter}{value:g} is outside {low:g} to {high:g}"
             )
-    if head.word == "G92" and not parameters:
-        return _error("unexpected_argument", "G92 without E moves the coordinate system")
+    if head.word in _INCOMPLETE and not parameters:
+        return _error("unexpected_argument", _INCOMPLETE[head.word])
     return None
 
 

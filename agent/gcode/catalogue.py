@@ -19,7 +19,7 @@ ALLOWED: dict[str, str] = {
     "G21": "",
     "G27": "P",
     "G28": "XYZORLW",
-    "G29": "ACEFHJKLPQRSTUVXY",
+    "G29": "ACEFHJKLPQRSTUVWXY",
     "G80": "NRVLFBCXYWH",
     "G90": "",
     "G91": "",
@@ -41,6 +41,7 @@ ALLOWED: dict[str, str] = {
     "M117": "",
     "M140": "SRP",
     "M141": "SRP",
+    "M142": "S",
     "M190": "SRP",
     "M191": "SRP",
     "M201": "XYZET",
@@ -49,11 +50,12 @@ ALLOWED: dict[str, str] = {
     "M205": "XYZESTJB",
     "M220": "SBR",
     "M221": "STD",
+    "M302": "S",
     "M400": "",
     "M420": "SZLV",
     "M486": "TSCPU",
     "M555": "XYWH",
-    "M572": "DS",
+    "M572": "DSW",
     "M600": "TBELUXYZR",
     "M601": "",
     "M862.1": "PQTAFLS",
@@ -90,6 +92,8 @@ RANGES: dict[tuple[str, str], tuple[float, float]] = {
     ("M107", "P"): (0, 15),
     ("M220", "S"): (50, 150),
     ("M221", "S"): (50, 150),
+    ("M142", "S"): (0, 100),  # heatbreak of Prusa's newer printers
+    ("M302", "S"): (150, 400),  # a higher or usual floor for extrusion; off or lower is refused
     ("M420", "S"): (0, 1),
     ("M572", "S"): (0, 10),
     ("M900", "K"): (0, 200),
@@ -174,7 +178,7 @@ DENIED: dict[str, str] = {
     ),
     **_group(
         _HEAT,
-        "M302 M303 M143 M145 M562 M563 M568 M570 M710 PID_CALIBRATE MPC_CALIBRATE "
+        "M303 M143 M145 M562 M563 M568 M570 M710 PID_CALIBRATE MPC_CALIBRATE "
         "SET_HEATER_TEMPERATURE TEMPERATURE_WAIT",
     ),
     **_group(

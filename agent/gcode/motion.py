@@ -19,6 +19,7 @@ _EXTRUDE = re.compile(rb"G1 (?:F\S+ )?(?:X\S+ )?(?:Y\S+ )?(?:Z\S+ )?E(?!-)")
 _XY_EXTRUDE = re.compile(rb"G1 (?:F\S+ )?(?:X\S+ (?:Y\S+ )?|Y\S+ )(?:Z\S+ )?E(?!-)")
 _AXES = "XYZE"
 _MAX_RECENT = 64
+_MAX_RECENT_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Motion:
     def run(self, text: bytes) -> list[Found]:
         """Take a run of plain lines in absolute mode; in range by their shape."""
         self._recent.append(text)
-        if len(self._recent) > _MAX_RECENT:
+        if len(self._recent) > _MAX_RECENT or len(text) > _MAX_RECENT_BYTES:
             self._resolve()
         found = self._too_high_in(text) if self._too_high else []
         if not self._watching:

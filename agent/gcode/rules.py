@@ -78,6 +78,7 @@ def canonical(line: bytes) -> bytes:
 def judge(line: str, profile: PrinterProfile, dialect: str, *, origin: Origin) -> Verdict:
     """Judge one line, with or without comment; an empty line is dropped without a finding."""
     text = line.split(";", 1)[0].strip(" \t\n\r") if origin is Origin.JOB else line.strip(" \t")
+    text = text.replace("\t", " ")
     if not text:
         return Verdict(Action.DROP, "")
     head = parse_head(text)
@@ -95,7 +96,7 @@ def judge(line: str, profile: PrinterProfile, dialect: str, *, origin: Origin) -
 def _unsendable(text: str, head: Command | Malformed) -> Malformed | None:
     """Characters that end a line, start a checksum or are read differently by every firmware."""
     is_text = isinstance(head, Command) and head.word in _TEXT_WORDS
-    if any((char < " " and char != "\t") or char == "\x7f" for char in text):
+    if any(char < " " or char == "\x7f" for char in text):
         return Malformed("control_character", f"{_shown(text)}: control characters inside a command")
     if is_text:
         return None

@@ -134,7 +134,7 @@ class Scanner:
     def _take_line(self, raw: bytes, line: int) -> None:
         verdict = self._cache.get(raw)
         if verdict is None:
-            verdict = judge(raw.decode("latin-1"), self._profile, self._dialect, origin=Origin.JOB)
+            verdict = judge(raw.decode("utf-8", "replace"), self._profile, self._dialect, origin=Origin.JOB)
             command = verdict.command
             if command and command.word in _STATELESS and len(self._cache) < _MAX_CACHED:
                 self._cache[raw] = verdict

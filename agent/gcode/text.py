@@ -7,9 +7,7 @@ import re
 # Marlin <= 2.1 and Buddy take `M110` anywhere in a numbered line for a line-number command.
 _COMMAND_LIKE = re.compile(r"[GM] *0*\d{2,}|N *-?\d+ |action *:|//", re.IGNORECASE)
 # `*` starts a checksum, parentheses and braces open comments or expressions that swallow the rest of the line.
-_HARMLESS = str.maketrans(
-    {"*": "x", "(": None, ")": None, "{": None, "}": None, "[": None, "]": None, "\t": " "}
-)
+_HARMLESS = str.maketrans({"*": "x", "(": None, ")": None, "{": None, "}": None, "[": None, "]": None})
 
 
 def clean_text(text: str, limit: int) -> str | None:

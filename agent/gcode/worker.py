@@ -13,6 +13,7 @@ import os
 import resource
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -44,6 +45,7 @@ def main(stdin: TextIO = sys.stdin, stdout: TextIO = sys.stdout, stderr: TextIO 
     except FabunitError as error:
         json.dump({"error": {"kind": type(error).__name__, **error.to_dict()}}, stdout)
     else:
+        prepared = replace(prepared, summary={**prepared.summary, "peak_memory_bytes": peak_memory_bytes()})
         stdout.write(f'{{"prepared":{to_json(prepared)}}}')
     stdout.flush()
     return 0
@@ -61,6 +63,14 @@ def limit_process(source: Path, cpu_s: int) -> None:
     _lower(resource.RLIMIT_AS, MAX_MEMORY_BYTES)
     _lower(resource.RLIMIT_CPU, cpu_s)
     _lower(resource.RLIMIT_CORE, 0)
+
+
+def peak_memory_bytes() -> int:
+    """Return the most resident memory this process had; getrusage would count its parent before the exec too."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def _lower(limit: int, value: int) -> None:

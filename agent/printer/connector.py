@@ -71,24 +71,27 @@ class Connector:
         self.spec = spec
         self._known = None
 
-    def connect(self, transcript: Transcript, *, reset: bool = False) -> tuple[Port, Answered]:
+    def connect(
+        self, transcript: Transcript, *, reset: bool = False, known_only: bool = False
+    ) -> tuple[Port, Answered]:
         """Open the printer's port and find out who answers.
 
-        `reset` pulses DTR first (to revive a halted board). Raises PortError naming every port and rate tried.
+        `reset` pulses DTR first (to revive a halted board). `known_only` tries no other baud rate than the one that
+        worked last time. Raises PortError naming every port and rate tried.
         """
         tried: list[str] = []
-        error: PortError | None = None
+        failures: list[PortError] = []
         for candidate in resolve(self.spec, self._known.identity if self._known else None):
             try:
-                return self._connect_to(candidate, transcript, tried, reset=reset)
+                return self._connect_to(candidate, transcript, reset=reset, known_only=known_only)
             except PortError as failure:
                 if failure.code == "printer_halted":
                     raise
-                error = failure
-        if error is None or len(tried) > 1:
-            message = "no printer answers: " + "; ".join(tried)
-            raise PortError(message, code=error.code if error else "port_silent", remedy=_SILENT_REMEDY)
-        raise error
+                failures.append(failure)
+                tried.append(failure.message)
+        if len(failures) == 1:
+            raise failures[0]
+        raise PortError("; ".join(tried), code="port_silent", remedy=_SILENT_REMEDY)
 
     def window(self, identity: Answered) -> WindowSize:
         """How much may be in flight with this printer."""
@@ -115,11 +118,12 @@ class Connector:
     # -- one port -------------------------------------------------------------------------------------------------
 
     def _connect_to(
-        self, candidate: PortInfo, transcript: Transcript, tried: list[str], *, reset: bool
+        self, candidate: PortInfo, transcript: Transcript, *, reset: bool, known_only: bool
     ) -> tuple[Port, Answered]:
         patience_s = FIRST_PATIENCE_S
-        failure: PortError | None = None
-        for baud in self._bauds(candidate):
+        answers: list[Silent | Garbage] = []
+        bauds = self._bauds(candidate, known_only=known_only)
+        for baud in bauds:
             port = open_port(candidate.device, baud)
             try:
                 if reset:
@@ -132,23 +136,22 @@ class Connector:
                 self._known = _Known(port.identity, baud, answer.dialect, answer.firmware)
                 return port, answer
             port.close()
-            failure = _refusal(candidate, baud, answer)
-            tried.append(f"{candidate.device} at {baud} baud: {failure.message}")
-            if failure.code == "printer_halted":
-                raise failure
+            if isinstance(answer, BoardHalted):
+                message = f"the printer is halted: {answer.text}"
+                raise PortError(
+                    message, code="printer_halted", remedy="Find the cause, then reset the printer."
+                )
+            answers.append(answer)
             patience_s = NEXT_PATIENCE_S
-            if "://" in candidate.device:
-                break
-        if failure is None:
-            msg = f"{candidate.device}: no baud rate to try"
-            raise PortError(msg, code="port_unsupported", remedy="Set [printer] baud.")
-        raise failure
+        raise _refusal(candidate, bauds, answers)
 
-    def _bauds(self, candidate: PortInfo) -> list[int]:
+    def _bauds(self, candidate: PortInfo, *, known_only: bool) -> list[int]:
         if self._baud is not None:
             return [self._baud]
+        if known_only and self._known is not None:
+            return [self._known.baud]
         remembered = [self._known.baud] if self._known and self._known.identity == candidate.identity else []
-        if candidate.device.startswith("/dev/pts/"):
+        if "://" in candidate.device:
             return [*remembered, *self._profile.bauds][:1]
         return list(dict.fromkeys([*remembered, *self._profile.bauds, *COMMON_BAUDS]))
 
@@ -226,15 +229,17 @@ def _pulse(port: Port, transcript: Transcript) -> None:
         transcript.note(f"no reset through DTR: {error.message}", time.monotonic())
 
 
-def _refusal(candidate: PortInfo, baud: int, answer: Silent | Garbage | BoardHalted) -> PortError:
-    if isinstance(answer, BoardHalted):
-        message = f"the printer is halted: {answer.text}"
-        return PortError(message, code="printer_halted", remedy="Find the cause, then reset the printer.")
-    if isinstance(answer, Garbage):
-        return PortError(answer.sentence, code="port_wrong_baud", remedy='Set [printer] baud to "auto".')
-    return PortError(
-        f"{candidate.device} at {baud} baud: {answer.sentence}", code="port_silent", remedy=_SILENT_REMEDY
-    )
+def _refusal(candidate: PortInfo, bauds: list[int], answers: list[Silent | Garbage]) -> PortError:
+    """One sentence for all rates tried; noise at every rate says more than silence."""
+    noise = next((answer for answer in answers if isinstance(answer, Garbage)), None)
+    answer = noise or answers[-1]
+    rates = ", ".join(map(str, bauds))
+    message = f"{candidate.device} (tried {rates} baud): {answer.sentence}"
+    if noise is not None:
+        return PortError(
+            message, code="port_wrong_baud", remedy="Set [printer] baud to the rate of the firmware."
+        )
+    return PortError(message, code="port_silent", remedy=_SILENT_REMEDY)
 
 
 _SILENT_REMEDY = "Switch the printer on, check the USB cable, and look at `fabunit ports`."

@@ -31,6 +31,8 @@ from agent.printer.tracker import Tracked
 
 RECONNECT_LIMIT_S = 600.0
 """How long a print waits for its port to come back: time to find the cable, shorter than a cold nozzle matters."""
+UNANSWERED_LIMIT_S = 20.0
+"""The same when the port is there and the printer does not answer on it: its processor hangs."""
 BREAK_EVERY_S = 2.0
 """How often a blocking command is asked to end while a cancel waits."""
 SUSPEND_LIMIT_S = 8.0
@@ -63,6 +65,10 @@ class PrinterAccess(Protocol):
 
     async def ready_link(self, timeout_s: float) -> PrinterLink | None:
         """An answering connection, or None when there was none in time."""
+
+    @property
+    def unanswered_since(self) -> float | None:
+        """Since when the port is there but nobody answers on it; None otherwise."""
 
     def set_state(self, state: PrinterState, detail: str = "") -> None:
         """Show this state."""
@@ -123,7 +129,7 @@ class PrintRun:
         while True:
             link = await self._connection()
             if link is None:
-                return self._failed(Reason.PORT_LOST, "the printer did not come back in time")
+                return self._no_connection()
             try:
                 return await self._run_on(link, resume=resume)
             except LinkDown as down:
@@ -139,11 +145,29 @@ class PrintRun:
     async def _connection(self) -> PrinterLink | None:
         waiting = asyncio.ensure_future(self._access.ready_link(RECONNECT_LIMIT_S))
         while not waiting.done() and self._wanted not in (Wanted.CANCEL, Wanted.SUSPEND):
-            await self._either(waiting)
+            await self._either(waiting, timeout_s=BREAK_EVERY_S)
+            if self._is_unanswered():
+                break
         if not waiting.done():
             waiting.cancel()
             return None
         return waiting.result()
+
+    def _is_unanswered(self) -> bool:
+        since = self._access.unanswered_since
+        return since is not None and time.monotonic() - since > UNANSWERED_LIMIT_S
+
+    def _no_connection(self) -> PrintOutcome:
+        if self._wanted is Wanted.SUSPEND:
+            return self._outcome(OutcomeState.SUSPENDED, None, "suspended without a connection")
+        if self._wanted is Wanted.CANCEL:
+            return self._ended_by_request(self._detail)
+        warning = "switch it off at its mains switch if its heaters are on"
+        if self._is_unanswered():
+            return self._failed(
+                Reason.PRINTER_SILENT, f"the port is there but the printer does not answer; {warning}"
+            )
+        return self._failed(Reason.PORT_LOST, f"the printer did not come back in time; {warning}")
 
     async def _run_on(self, link: PrinterLink, *, resume: bool) -> PrintOutcome:
         if not resume:

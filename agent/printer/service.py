@@ -64,6 +64,7 @@ class PrinterService:
     ) -> None:
         self.profile = profile
         self.transcript = Transcript()
+        self.unanswered_since: float | None = None
         self._connector = connector
         self._resume_expected = resume_expected
         self._log = structlog.get_logger("printer")
@@ -118,10 +119,13 @@ class PrinterService:
             self.set_state(PrinterState.CONNECTING, self._detail)
         reset, self._reset_wanted = self._reset_wanted, False
         try:
-            port, identity = await asyncio.to_thread(self._connector.connect, self.transcript, reset=reset)
+            port, identity = await asyncio.to_thread(
+                self._connector.connect, self.transcript, reset=reset, known_only=self._run is not None
+            )
         except PortError as error:
             self._offline(error)
             return None
+        self.unanswered_since = None
         return self._adopt(port, identity)
 
     def _adopt(self, port: Port, identity: Answered) -> PrinterLink:
@@ -171,6 +175,10 @@ class PrinterService:
         await link.close()
 
     def _offline(self, error: PortError) -> None:
+        if error.code not in _UNANSWERED:
+            self.unanswered_since = None
+        elif self.unanswered_since is None:
+            self.unanswered_since = time.monotonic()
         if error.code == "printer_halted":
             self.set_state(PrinterState.HALTED, error.message)
         elif self._state is not PrinterState.HALTED:
@@ -355,7 +363,7 @@ class PrinterService:
     def _connected(self) -> PrinterLink:
         if self._link is None:
             msg = f"no printer is connected ({self._detail or self._state.value})"
-            raise RefusedError(msg, code="offline", remedy="See `fabunit printer info` and `fabunit doctor`.")
+            raise RefusedError(msg, code="offline", remedy="See `fabunit printer info` and `fabunit ports`.")
         return self._link
 
     async def _idle_link(self) -> PrinterLink:
@@ -533,4 +541,5 @@ def _entry(line: WireLine) -> TranscriptEntry:
     return TranscriptEntry(int((time.time() - age_s) * 1000), _DIRECTIONS[line.direction], line.text)
 
 
+_UNANSWERED = ("port_silent", "port_wrong_baud")
 _DIRECTIONS = {">": Direction.SENT, "<": Direction.RECEIVED, "!": Direction.NOTE}

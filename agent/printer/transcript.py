@@ -81,9 +81,24 @@ class Transcript:
         """Return the last `count` complete lines, oldest first."""
         if count <= 0:
             return []
-        lines: deque[TranscriptEntry] = deque(maxlen=count)
-        lines.extend(self._read(Cursor())[0])
-        return list(lines)
+        pages = 1
+        while True:
+            lines, whole = self._read_last(pages)
+            if whole or len(lines) >= count:
+                return lines[-count:]
+            pages *= 2
+
+    def _read_last(self, count: int) -> tuple[list[TranscriptEntry], bool]:
+        """Read the last `count` pages; True when those are all. A line cut by their beginning is left out."""
+        with self._lock:
+            pages = [*self._pages, bytes(self._page)]
+        whole = count >= len(pages)
+        cut = set() if whole else {_SENT, _RECEIVED}
+        lines: list[TranscriptEntry] = []
+        tails: dict[int, tuple[float, bytes]] = {}
+        for page in pages[-count:]:
+            _split(page, 0, tails, lines, cut)
+        return lines, whole
 
     def end(self) -> Cursor:
         """Return the place behind the last block: what comes later is `since` it."""
@@ -120,7 +135,7 @@ class Transcript:
             position, tails = start, {}
         for page in pages:
             if position < start + len(page):
-                _split(page, position - start, tails, lines)
+                _split(page, position - start, tails, lines, set())
                 position = start + len(page)
             start += len(page)
         kept = tuple((direction, t_s, tail) for direction, (t_s, tail) in tails.items() if tail)
@@ -128,9 +143,16 @@ class Transcript:
 
 
 def _split(
-    page: bytes, offset: int, tails: dict[int, tuple[float, bytes]], lines: list[TranscriptEntry]
+    page: bytes,
+    offset: int,
+    tails: dict[int, tuple[float, bytes]],
+    lines: list[TranscriptEntry],
+    cut: set[int],
 ) -> None:
-    """Walk the blocks of one page from `offset` on; a line may span blocks and pages."""
+    """Walk the blocks of one page from `offset` on; a line may span blocks and pages.
+
+    `cut` names the directions whose first line has lost its beginning: it is left out.
+    """
     while offset < len(page):
         t_s, size, direction = _BLOCK.unpack_from(page, offset)
         offset += _BLOCK.size
@@ -142,7 +164,10 @@ def _split(
             tails[direction] = (began_s if tail else t_s, (tail + block)[-_MAX_TAIL:])
             continue
         for line in (tail + whole).split(b"\n"):
-            lines.append(TranscriptEntry(began_s if tail else t_s, chr(direction), _readable(line)))
+            if direction in cut:
+                cut.discard(direction)
+            else:
+                lines.append(TranscriptEntry(began_s if tail else t_s, chr(direction), _readable(line)))
             tail = b""
         tails[direction] = (t_s, rest[-_MAX_TAIL:])
 

@@ -147,7 +147,7 @@ _PRUSA_MK3 = replace(
     report_style=ReportStyle.PRUSA,
     emergency_parser=False,
     m112_on_receipt=True,
-    thermal_format="Error:{heater}: Heaters switched off. {reason} triggered!",
+    thermal_format="Error:{heater}: Heaters switched off. {reason}!",
     after_halt=AfterHalt.REBOOT,
 )
 

@@ -6,7 +6,7 @@ Units: mm, mm/s, mm/s². Defaults are those of Marlin's default configuration fo
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import acos, sqrt
+from math import acos, inf, sqrt
 
 from agent.sim.lookahead import Move, Position
 from agent.sim.planner import Planner
@@ -48,6 +48,7 @@ class Motion:
         self.homed = [False, False, False]
         self._unit: Position = (0.0, 0.0, 0.0, 0.0)  # direction of the last move
         self._last_speed = 0.0
+        self._last_ideal_speed = 0.0  # the same without the slowing for want of supply
 
     def target(self, index: int, value: float) -> float:
         """The absolute coordinate that `value` means on an axis, in mm, held within the bed once homed."""
@@ -84,13 +85,14 @@ class Motion:
         ):
             duration = distance / speed
             speed = distance / (duration + 2.0 * (limits.min_segment_s - duration) / waiting)
-        entry = self._junction_sq(unit, distance, min(speed, self._last_speed), acceleration)
-        move = Move(distance, speed, acceleration, entry, start, end)
-        ideal = None
-        if speed < ideal_speed:
-            ideal = Move(distance, ideal_speed, acceleration, min(entry, ideal_speed**2), start, end)
+        corner_sq = self._corner_sq(unit, distance, acceleration)
+        move = Move(distance, speed, acceleration, _entry_sq(corner_sq, speed, self._last_speed), start, end)
+        ideal_entry = _entry_sq(corner_sq, ideal_speed, self._last_ideal_speed)
+        ideal = move
+        if speed < ideal_speed or ideal_entry != move.entry_speed_sq:
+            ideal = Move(distance, ideal_speed, acceleration, ideal_entry, start, end)
         self.planner.add(move, now, ideal=ideal)
-        self._unit, self._last_speed = unit, speed
+        self._unit, self._last_speed, self._last_ideal_speed = unit, speed, ideal_speed
         return True
 
     def _rates(self, unit: Position, *, moves: bool) -> tuple[float, float]:
@@ -114,30 +116,31 @@ class Motion:
                     acceleration = push[axis] / share
         return max(speed, MIN_SPEED), max(acceleration, 1.0)
 
-    def _junction_sq(self, unit: Position, distance: float, speed: float, acceleration: float) -> float:
-        """Squared speed at the corner between the last move and this one, by junction deviation."""
-        if not self.planner.count:
-            return 0.0
+    def _corner_sq(self, unit: Position, distance: float, acceleration: float) -> float:
+        """Squared speed that the corner between the last move and this one allows, by junction deviation."""
         last = self._unit
         cosine = -(unit[0] * last[0] + unit[1] * last[1] + unit[2] * last[2] + unit[3] * last[3])
-        limit = speed * speed
         if cosine > 0.999999:
             return 0.0
-        if cosine > -0.999999:
-            sine_half = sqrt(0.5 * (1.0 - cosine))
-            corner = acceleration * self.limits.junction_deviation * sine_half / (1.0 - sine_half)
-            if distance < SMALL_SEGMENT_MM and cosine < -0.7071:
-                corner = min(corner, distance / acos(-cosine) * acceleration)
-            limit = min(limit, corner)
-        return limit
+        if cosine <= -0.999999:
+            return inf
+        sine_half = sqrt(0.5 * (1.0 - cosine))
+        corner = acceleration * self.limits.junction_deviation * sine_half / (1.0 - sine_half)
+        if distance < SMALL_SEGMENT_MM and cosine < -0.7071:
+            corner = min(corner, distance / acos(-cosine) * acceleration)
+        return corner
 
     def set_position(self, position: Position) -> None:
         """G92, homing or a quick stop: the machine is here now, without moving."""
         self.position = position
-        self._unit, self._last_speed = (0.0, 0.0, 0.0, 0.0), 0.0
 
     def actual_steps(self, now: float) -> tuple[int, int, int]:
         """Stepper counts of X, Y and Z."""
         place = self.planner.position(now) or self.position
         x, y, z = (round(place[i] * self.limits.steps_per_mm[i]) for i in range(3))
         return x, y, z
+
+
+def _entry_sq(corner_sq: float, speed: float, last_speed: float) -> float:
+    slower = speed if speed < last_speed else last_speed
+    return min(corner_sq, slower * slower)

@@ -91,7 +91,11 @@ def settings(motion: Motion, *, comments: bool) -> list[str]:
         ),
         ("Home offset:", "M206 X0.00 Y0.00 Z0.00"),
         ("Auto Bed Leveling:", "M420 S0 Z0.00 ; Leveling OFF"),
+        ("Material heatup parameters:", "M145 S0 H180.00 B70.00 F0"),
+        ("Material heatup parameters:", "M145 S1 H240.00 B110.00 F0"),
         ("Hotend PID:", "M301 P22.20 I1.08 D114.00"),
+        ("Bed PID:", "M304 P10.00 I0.02 D305.40"),
+        ("Linear Advance:", "M900 T0 K0.00"),
         ("Z-Probe Offset:", "M851 X10.00 Y10.00 Z0.00 ; (mm)"),
     )
     lines = []

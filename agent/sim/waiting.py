@@ -19,6 +19,7 @@ def until_still(board: Board) -> Wait:
     """Wait until the planner has run empty and a quick stop is over."""
     while board.planner.count:
         yield board.planner.next_event()
+    board.planner.ideal.rest()
     yield from until(board, board.cleaning_until)
 
 

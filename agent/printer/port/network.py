@@ -135,6 +135,12 @@ def connect_rfc2217(spec: str, baud: int) -> NetworkPort:
     try:
         remote = rfc2217.Serial(spec, baudrate=baud, timeout=PUMP_WAIT_S)
     except (OSError, ValueError) as error:
+        if "RFC2217" in str(error):
+            raise PortError(
+                f"{spec}: the server does not speak RFC 2217",
+                code="port_unsupported",
+                remedy="use socket://host:port for a raw TCP connection",
+            ) from error
         raise unreachable(spec, error) from error
     near, far = socket.socketpair()
     near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PUMP_BUFFER_BYTES)

@@ -39,7 +39,9 @@ RISE_WINDOWS = {"T": 1.5, "B": 7.5}
 """Of `rise_window_s` (40 s): a nozzle must rise 2 °C in 60 s, a bed in 300 s. Firmware (20 s and 60 s) acts
 first. Chambers are heated by their bed and need not reach their target at all: only the upper rules hold."""
 ESCALATE_S = 20.0
-"""From COOL_DOWN to HALT: the command, its line and the next reports take five."""
+"""From COOL_DOWN to HALT for what is too hot or unseen: the command and the next reports take five."""
+ESCALATE_COLD_S = 60.0
+"""The same for what is too cold: a print that is being cancelled may first finish its queued moves."""
 MIN_SAMPLES = 6
 MEAN_SAMPLES = 10
 """A rise is told from means of the first and last quarter (up to so many readings): noise is no rise."""
@@ -96,7 +98,10 @@ class WatchedHeater:
     def escalate(self, now: float) -> Alarm | None:
         """Return a HALT when an alarm of before has not been answered by cooling down."""
         raised = self._raised
-        if raised is None or raised.halted or now - raised.at_s < ESCALATE_S / self._speed:
+        if raised is None or raised.halted:
+            return None
+        cold = raised.fault in (Fault.STUCK, Fault.FALLING)
+        if now - raised.at_s < (ESCALATE_COLD_S if cold else ESCALATE_S) / self._speed:
             return None
         hotter = self.actual > raised.actual + self.limits.min_rise_c
         hot = raised.fault in (Fault.RUNAWAY, Fault.OVER_LIMIT)

@@ -72,7 +72,9 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 @contextlib.contextmanager
-def serve(unit: FakeUnit, *, peer_reader: Callable[[CredentialSocket], Peer] = read_peer) -> Iterator[Served]:
+def serve(
+    unit: FakeUnit, *, gid: int | None = None, peer_reader: Callable[[CredentialSocket], Peer] = read_peer
+) -> Iterator[Served]:
     """Serve the unit for the time of a with block; the server must end by itself when told."""
     with tempfile.TemporaryDirectory(prefix="fab") as directory:
         path = Path(directory) / "run" / "f.sock"

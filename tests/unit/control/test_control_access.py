@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +19,9 @@ from agent.control.peer import AccessPolicy, Peer, group_name, read_peer
 from agent.domain.errors import RefusedError
 from tests.unit.control.fake_unit import printing_unit
 from tests.unit.control.served import serve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 POLICY = AccessPolicy(uids=frozenset({0, 990}), gid=980, group="fabunit")
 
@@ -77,12 +81,14 @@ def test_a_stranger_gets_403_on_every_path_and_nothing_happens() -> None:
     unit = printing_unit()
     stranger = Peer(uid=4_000_000, gid=4_000_000, pid=1)
     with serve(unit, peer_reader=lambda _: stranger) as served:
-        for attempt in (
-            lambda: served.client().post("/v1/stop"),
-            lambda: served.client().get("/v1/status"),
-            lambda: next(served.client().stream("/v1/status/stream")),
-            lambda: served.client().get("/v1/nothing"),
-        ):
+        client = served.client()
+        attempts: list[Callable[[], object]] = [
+            lambda: client.post("/v1/stop"),
+            lambda: client.get("/v1/status"),
+            lambda: next(client.stream("/v1/status/stream")),
+            lambda: client.get("/v1/nothing"),
+        ]
+        for attempt in attempts:
             with pytest.raises(RefusedError) as caught:
                 attempt()
             assert caught.value.code == "denied"
@@ -99,7 +105,7 @@ def test_who_cannot_be_identified_is_not_let_in() -> None:
 
 
 CALL_AS = """
-import json, os, sys
+import grp, json, os, sys
 uid, gid, groups, path = int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]), sys.argv[4]
 sys.path.insert(0, sys.argv[5])
 from pathlib import Path

@@ -104,7 +104,7 @@ def test_an_upload_that_breaks_off_makes_no_job(served: Served) -> None:
     "path",
     [
         "/v1/jobs/..", "/v1/jobs/../../etc/passwd", "/v1/jobs/%2e%2e%2f%2e%2e%2fetc%2fpasswd", "/v1/jobs/%00",
-        "/v1/jobs/j-1%0d%0aX: y", "/v1/jobs/%ff%fe", "/v1/jobs/" + "a" * 200, "/v1/jobs/'; DROP TABLE jobs --".replace(" ", "%20"),
+        "/v1/jobs/j-1%0d%0aX: y", "/v1/jobs/%ff%fe", "/v1/jobs/" + "a" * 200, "/v1/jobs/';%20DROP%20TABLE%20jobs%20--",
         "/v1/prints/../receipt", "/v1/prints/%2e%2e/receipt", "/", "//", "/v1", "/v1/", "/v2/status", "/v1/status/",
     ],
 )  # fmt: skip

@@ -6,14 +6,15 @@ import re
 from collections.abc import Callable
 
 import pytest
-from conftest import Gate
+from gate_runner import Gate
 
 from agent.domain.artefact import Severity
 from agent.domain.profile import PrinterProfile
 from agent.gcode.catalogue import DENIED, HOST_ONLY
 from agent.gcode.rules import Action, Origin, judge
 
-PREAMBLE = "G28\nM104 S200\nG1 X10 Y10 Z0.3 F3000\nG1 X20 Y10 E1\n"
+# The comment moves what follows behind the bytes that are looked at for binary content.
+PREAMBLE = f";{'-' * 5000}\nG28\nM104 S200\nG1 X10 Y10 Z0.3 F3000\nG1 X20 Y10 E1\n"
 
 # Ways to write a command so that a simple filter does not see it: canonical text → hostile text.
 SPELLINGS: dict[str, Callable[[str], str]] = {
@@ -80,9 +81,9 @@ def test_too_hot_is_refused_in_every_spelling(spelling: str, command: str, gate:
     ["M104 S 261", "M104 S+261", "M104S261", "m104s261", "M104  S261", "M104 S0261", "M104 S261.", "M104 T0S261",
      "M104 S2e2", "M104 S2E9", "M104 S0x105", "M104 Sinf", "M104 Snan", "M104 S200 S261", "M104 S200 R261",
      "M104 I5", "M104 B261", "M104 F S200 B300", "M104 S{temperature}", "M104 S[first_layer_temperature]",
-     "M104 S\"261\"", "M104 S2 61", "M104 S2,61", "M104 S--5", "M 1 0 9 S261", "G10 P0 S300", "G10 P0 R300",
+     'M104 S"261"', "M104 S2 61", "M104 S2,61", "M104 S--5", "M 1 0 9 S261", "G10 P0 S300", "G10 P0 R300",
      "SET_HEATER_TEMPERATURE HEATER=extruder TARGET=300", "M1 04\nM104 S300", "M109 R 500", "M190 S110.1",
-     "M104 S200 ; ok\nM104 S500", "M104 S１９９９", "M145 S0 H300", "M303 E0 S300 C8", "M568 P0 S300"],
+     "M104 S200 ; ok\nM104 S500", "M104 S\uff11\uff19\uff19", "M145 S0 H300", "M303 E0 S300 C8", "M568 P0 S300"],
 )  # fmt: skip
 def test_hot_targets_in_odd_numbers_are_refused(line: str, gate: Gate) -> None:
     result = gate(PREAMBLE + line + "\n")
@@ -101,7 +102,8 @@ def test_denied_words_are_refused(word: str, write: Callable[[str], str], gate: 
 
 @pytest.mark.parametrize("line", ["M9999", "G99", "FOO", "foo BAR=1", "Q5", "hello world", "%", "<html>", "$$", "?",
                                   "G1 X1 Y2 Q3", "G1 S1 X5", "G1 H2 X5", "G92 X0", "G92", "M211 S0", "M92 E400",
-                                  "M302 P1", "M302 S0", "M118 A1 //action:cancel", "M118 E1 ok", "G20", "G1 X",
+                                  "M302 P1", "M302 S0", "M302",
+                                  "M302 S20", "M118 A1 //action:cancel", "M118 E1 ok", "G20", "G1 X",
                                   "T1", "T-1", "Tx", "T?", "M104 T3 S200", "M220 S500", "M221 S10", "G4 S3600",
                                   "M106 S300", "M203 Z0", "M201 X0", "G1 F-5", "M999\nM112"])  # fmt: skip
 def test_unknown_and_unguarded_lines_are_refused(line: str, gate: Gate) -> None:
@@ -131,7 +133,8 @@ def test_the_ceiling_holds_at_the_console(command: str, profile: PrinterProfile)
 
 
 @pytest.mark.parametrize("smuggle", ["M105\nM112", "M105\rM112", "M105\x00M104 S300", "M105 ; x\nM112", "G1 X1 M112",
-                                     "N1 M105*5", "M105*5", "N5 M112", "M105;M112", "G28 G1 X5", "M117 hi\nM112"])  # fmt: skip
+                                     "N1 M105*5", "M105*5", "N5 M112", "M105;M112", "G28 G1 X5",
+                                     "M117 hi\nM112"])  # fmt: skip
 def test_the_console_takes_one_command_per_line(smuggle: str, profile: PrinterProfile) -> None:
     assert judge(smuggle, profile, "marlin", origin=Origin.CONSOLE).action is Action.DENY
 

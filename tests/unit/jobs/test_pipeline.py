@@ -18,6 +18,7 @@ from agent.jobs.intake import Intake
 from agent.jobs.machine import JobEvent, Trigger
 from agent.jobs.orders import OrderOptions
 from agent.jobs.pipeline import Pipeline
+from agent.jobs.placement import At
 from agent.jobs.queue import Queue
 from agent.jobs.stages import print_
 from agent.storage.artefacts import ArtefactStore
@@ -241,6 +242,24 @@ async def test_a_job_cancelled_while_the_printer_is_away_is_not_printed(
         assert order.record.job_id == second.job_id
         printer.end()
         await _until_state(queue, second, JobState.COMPLETED)
+
+
+async def test_a_job_moved_ahead_while_the_printer_is_away_goes_first(
+    queue: Queue, store: ArtefactStore, printer: FakePrinter, running: Running
+) -> None:
+    printer.is_idle.clear()
+    await _add(queue, store)
+    second = await _add(queue, store, b"G28 ; two\n")
+    async with running():
+        await _until_state(queue, second, JobState.READY)
+
+        async def asked() -> bool:
+            return printer.idle_waits == 1
+
+        await _until(queue, asked)
+        await queue.move(second.job_id, At(to=1))
+        printer.is_idle.set()
+        assert (await _until_printing(queue, printer)).record.job_id == second.job_id
 
 
 async def test_copies_with_ejection_run_by_themselves(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from agent.jobs.queue import Queue
 from agent.storage import events
 from agent.storage.artefacts import StoredArtefact
 from agent.storage.clock import SystemClock
-from agent.storage.database import Database
+from agent.storage.database import Connection, Database
 
 Stored = Callable[..., StoredArtefact]
 MakePrepared = Callable[..., Prepared]
@@ -379,14 +380,28 @@ async def test_waiting_for_changes(queue: Queue, stored: Stored) -> None:
     assert queue.version == version + 1, "reading changes nothing"
 
 
-async def test_a_cancelled_caller_still_wakes_who_waits(queue: Queue, stored: Stored) -> None:
+async def test_who_waits_is_woken_by_the_commit_not_by_the_callers_end(
+    queue: Queue, stored: Stored, database: Database
+) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow(_: Connection) -> None:
+        entered.set()
+        assert go_on.wait(10)
+
+    blocking = asyncio.create_task(database.run(slow))
+    await asyncio.to_thread(entered.wait, 10)
     version = queue.version
-    task = asyncio.create_task(queue.add(stored()))
+    adding = asyncio.create_task(queue.add(stored()))
     await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    task.cancel()
+    adding.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await task
+        await adding
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert queue.version == version
+    go_on.set()
+    await blocking
     await asyncio.wait_for(queue.wait_changed(version), 5)
     assert len(await queue.list()) == 1
 

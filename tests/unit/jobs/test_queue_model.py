@@ -96,6 +96,9 @@ class QueueMachine(RuleBasedStateMachine):
     def _unfinished(self) -> int:
         return sum(not job.is_over for job in self.jobs.values())
 
+    def _in_state(self, state: str) -> list[str]:
+        return [job_id for job_id, job in self.jobs.items() if job.state == state]
+
     def _waits(self, job_id: str) -> bool:
         job = self.jobs[job_id]
         return not job.is_over and job.state not in ("printing", "paused")
@@ -207,6 +210,16 @@ class QueueMachine(RuleBasedStateMachine):
             self.on_bed = (job_id, running.record.print_id)
             job.state, self.bed = "printing", "occupied"
 
+    @precondition(lambda self: self._in_state("received"))
+    @rule()
+    def verify_next(self) -> None:
+        self.verify(sorted(self.jobs).index(self._in_state("received")[0]), is_good=True)
+
+    @precondition(lambda self: self._in_state("ready") and self.bed == "clear")
+    @rule()
+    def print_next(self) -> None:
+        self.start_print(sorted(self.jobs).index(self._in_state("ready")[0]))
+
     @precondition(lambda self: self.on_bed)
     @rule()
     def pause_or_resume(self) -> None:
@@ -282,4 +295,4 @@ async def _as_coroutine(work: Awaitable[T]) -> T:
 
 
 TestQueueModel = QueueMachine.TestCase
-TestQueueModel.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+TestQueueModel.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)

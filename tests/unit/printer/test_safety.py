@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable
 
 import pytest
@@ -12,75 +11,9 @@ from hypothesis import strategies as st
 
 from agent.domain.job import Reason
 from agent.domain.printer import Temperature
-from agent.domain.profile import HeaterLimits, PrinterProfile
-from agent.printer.safety import Action, Alarm, Fault, HeaterWatch, IdleHeat, limits_of
-
-HOTEND = HeaterLimits(max_c=300.0)
-BED = HeaterLimits(max_c=120.0)
-CHAMBER = HeaterLimits(max_c=80.0)
-LIMITS = {"T": HOTEND, "B": BED, "C": CHAMBER}
-AMBIENT_C = 20.0
-
-
-class Plant:
-    """A first-order heater under on/off control with a sensor that lags behind it."""
-
-    def __init__(
-        self, full_c: float, tau_s: float, lag_s: float = 4.0, noise_c: float = 0.0, seed: int = 0
-    ) -> None:
-        self.full_c, self.tau_s, self.lag_s, self.noise_c = full_c, tau_s, lag_s, noise_c
-        self.core = self.sensed = AMBIENT_C
-        self.target = 0.0
-        self.dead = self.shorted = False
-        self.random = random.Random(seed)
-
-    def step(self, dt_s: float) -> Temperature:
-        left = dt_s
-        while left > 1e-9:
-            dt = min(0.25, self.lag_s / 8, left)
-            left -= dt
-            on = self.shorted or (not self.dead and self.sensed < self.target)
-            goal = self.full_c if on else AMBIENT_C
-            self.core += (goal - self.core) * dt / self.tau_s
-            self.sensed += (self.core - self.sensed) * dt / self.lag_s
-        return Temperature(self.sensed + self.random.uniform(-self.noise_c, self.noise_c), self.target)
-
-
-def run(
-    watch: HeaterWatch,
-    key: str,
-    plant: Plant,
-    seconds: float,
-    *,
-    start_s: float = 0.0,
-    dt_s: float = 1.0,
-    at: Callable[[float], None] = lambda now: None,
-) -> list[tuple[float, Alarm]]:
-    """Feed the watch with the plant for so long; returns the alarms with the time since `start_s`."""
-    alarms = []
-    for step in range(1, int(seconds / dt_s) + 1):
-        since = step * dt_s
-        at(since)
-        now = start_s + since
-        alarms += [(since, alarm) for alarm in watch.observe({key: plant.step(dt_s)}, now)]
-        alarms += [(since, alarm) for alarm in watch.tick(now)]
-    return alarms
-
-
-def hotend(noise_c: float = 0.3) -> Plant:
-    return Plant(full_c=420.0, tau_s=130.0, noise_c=noise_c)
-
-
-def bed(noise_c: float = 0.2) -> Plant:
-    return Plant(full_c=140.0, tau_s=500.0, lag_s=15.0, noise_c=noise_c)
-
-
-def settled(key: str, plant: Plant, target: float, seconds: float) -> HeaterWatch:
-    watch = HeaterWatch(LIMITS)
-    plant.target = target
-    assert run(watch, key, plant, seconds) == []
-    assert abs(plant.sensed - target) < 6
-    return watch
+from agent.domain.profile import PrinterProfile
+from agent.printer.safety import Action, Fault, HeaterWatch, limits_of
+from tests.unit.printer.heater_plants import AMBIENT_C, BED, HOTEND, LIMITS, Plant, bed, hotend, run, settled
 
 
 @settings(max_examples=20, deadline=None)
@@ -414,32 +347,3 @@ def test_any_stream_of_readings_is_survived(
 def test_limits_of_a_profile() -> None:
     profile = PrinterProfile("p", "P", "", (220, 220, 250), 0.4, 1, HOTEND, BED, None)
     assert limits_of(profile) == {"T": HOTEND, "B": BED}
-
-
-def test_idle_heat_is_named_after_the_timeout() -> None:
-    idle = IdleHeat(600.0)
-    hot = {"T0": Temperature(200.0, 200.0), "B": Temperature(60.0, 60.0), "C": Temperature(30.0)}
-    assert idle.observe(hot, 0.0, in_use=True) == ()
-    assert idle.observe(hot, 100.0, in_use=False) == ()
-    assert idle.observe(hot, 599.0, in_use=False) == ()
-    assert idle.observe(hot, 600.0, in_use=False) == ("B", "T0")
-    assert idle.observe(hot, 601.0, in_use=False) == ()
-    assert idle.observe(hot, 1200.0, in_use=False) == ("B", "T0")
-
-
-def test_a_changed_target_starts_the_idle_time_anew() -> None:
-    idle = IdleHeat(600.0)
-    idle.observe({"T0": Temperature(20.0, 200.0)}, 0.0, in_use=False)
-    idle.observe({"T0": Temperature(20.0, 210.0)}, 500.0, in_use=False)
-    assert idle.observe({"T0": Temperature(20.0, 210.0)}, 1099.0, in_use=False) == ()
-    assert idle.observe({"T0": Temperature(20.0, 210.0)}, 1100.0, in_use=False) == ("T0",)
-
-
-def test_idle_heat_can_be_switched_off_and_cold_heaters_do_not_count() -> None:
-    hot = {"T0": Temperature(200.0, 200.0)}
-    off = IdleHeat(0.0)
-    assert [off.observe(hot, now * 1000.0, in_use=False) for now in range(5)] == [()] * 5
-    idle = IdleHeat(60.0)
-    assert [idle.observe({"T0": Temperature(200.0)}, now * 50.0, in_use=False) for now in range(5)] == [
-        ()
-    ] * 5

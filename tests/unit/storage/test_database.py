@@ -58,13 +58,17 @@ async def test_a_cancelled_caller_does_not_undo_the_transaction(database: Databa
         assert go_on.wait(10)
         meta.set_bed(connection, Bed.OCCUPIED)
 
-    task = asyncio.create_task(database.run(slow))
+    running = asyncio.create_task(database.run(slow))
     await asyncio.to_thread(entered.wait, 10)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    queued = asyncio.create_task(database.run(lambda connection: meta.put(connection, "queued", "yes")))
+    await asyncio.sleep(0)
+    for task in (running, queued):
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
     go_on.set()
     assert await database.read(meta.bed) is Bed.OCCUPIED
+    assert await database.read(lambda connection: meta.get(connection, "queued")) == "yes"
 
 
 async def test_survives_closing_and_opening(tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""Fixtures: a served fake unit and a way to run commands against it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+from agent.cli.main import main
+from tests.unit.control.fake_unit import printing_unit
+from tests.unit.control.served import Served, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from click.testing import Result
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@dataclass
+class Cli:
+    """Runs `fabunit` in this process, or in one of its own."""
+
+    socket: Path
+
+    def __call__(self, *arguments: str, code: int = 0, stdin: str | None = None) -> Result:
+        """Run a command and check its exit code."""
+        result = CliRunner().invoke(
+            main, list(arguments), input=stdin, env={"FABUNIT_SOCKET": str(self.socket)}
+        )
+        assert result.exit_code == code, f"exit {result.exit_code}\n{result.stdout}\n{result.stderr}"
+        return result
+
+    def json(self, *arguments: str, code: int = 0, stdin: str | None = None) -> Any:
+        """Run with --json: exactly one document on stdout."""
+        return json.loads(self(*arguments, "--json", code=code, stdin=stdin).stdout)
+
+    def process(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run in a process of its own."""
+        return subprocess.run(
+            [sys.executable, "-m", "agent", *arguments],
+            text=True, capture_output=True, check=False, cwd=ROOT, timeout=30,
+            env={**os.environ, "FABUNIT_SOCKET": str(self.socket)}, **options,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    """Serve a printing unit."""
+    with serve(printing_unit()) as running:
+        yield running
+
+
+@pytest.fixture
+def cli(served: Served) -> Cli:
+    """Run commands against the served unit."""
+    return Cli(served.path)
+
+
+@pytest.fixture
+def lonely(tmp_path: Path) -> Cli:
+    """Run commands where no daemon is."""
+    return Cli(tmp_path / "none.sock")
