@@ -125,8 +125,11 @@ async def build(settings: Settings, socket: Path, ring: LogRing, started_s: floa
     connector = Connector(settings.printer.port, baud, profile, settings.printer.dialect)
     printer = PrinterService(profile, connector, resume_expected=await queue.running() is not None)
 
-    async def gate(job: Job, path: Path) -> Prepared:
-        return await run_prepare(path, store.prepared_dir, profile, printer.dialect_name)
+    async def gate(_job: Job, path: Path) -> Prepared:
+        dialect = printer.dialect_name or settings.printer.dialect
+        if dialect == "auto":
+            dialect = profile.dialect
+        return await run_prepare(path, store.prepared_dir, profile, dialect)
 
     pipeline = Pipeline(
         queue,

@@ -49,7 +49,7 @@ async def _keep_running(service: Service) -> None:
         try:
             await service.run()
             _log.warning("service_ended", service=service.name)
-        except Exception:  # the top of a side service: its failure must be seen and must stay its own
+        except Exception:  # noqa: BLE001 - the top of a side service: its failure must be seen and must stay its own
             _log.exception("service_failed", service=service.name)
         if loop.time() - began > CALM_S:
             delay_s = RESTART_FIRST_S

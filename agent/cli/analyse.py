@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.cli.session import Session, local_command
-from agent.cli.wording import duration, facts, printable
+from agent.cli.wording import duration, facts, heater_name, printable
 from agent.domain.errors import NotFoundError, RefusedError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _document(file: Path, profile: PrinterProfile, prepared: Prepared) -> dict[s
 
 
 def _text(document: dict[str, Any]) -> str:
-    metadata = document["metadata"]
+    metadata, summary = document["metadata"], document["summary"]
     verdict = "printable" if document["printable"] else "refused"
     filament = metadata["filament_mm"]
     head = facts([
@@ -94,13 +94,20 @@ def _text(document: dict[str, Any]) -> str:
         ("filament", "" if filament is None else f"{filament / 1000:.2f} m"),
         ("lines", str(document["lines"])),
         ("layers", str(document["layers"] or "")),
-        *((name.replace("_", " "), printable(value)) for name, value in document["summary"].items()),
+        ("height", f"{summary['height_mm']:g} mm" if summary.get("height_mm") else ""),
+        ("hottest", _hottest(summary)),
     ])  # fmt: skip
     findings = document["findings"]
     lines = [_finding(finding) for finding in findings[:_FINDINGS_SHOWN]]
     if len(findings) > _FINDINGS_SHOWN:
         lines.append(f"... and {len(findings) - _FINDINGS_SHOWN} more (--json shows all)")
     return "\n".join([head, *lines])
+
+
+def _hottest(summary: dict[str, Any]) -> str:
+    """Name the highest target of each heater."""
+    highest = summary.get("temperatures", {}).get("highest_c", {})
+    return ", ".join(f"{heater_name(heater)} {celsius:g} °C" for heater, celsius in highest.items())
 
 
 def _finding(finding: dict[str, Any]) -> str:

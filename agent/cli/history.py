@@ -13,7 +13,13 @@ from agent.control.client import segment
 
 @click.command()
 @click.option(
-    "-n", "count", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many prints."
+    "-n",
+    "count",
+    type=click.IntRange(1, 1000),
+    default=20,
+    metavar="N",
+    show_default=True,
+    help="How many prints.",
 )
 @daemon_command
 def history(session: Session, count: int) -> None:

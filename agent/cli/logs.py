@@ -23,7 +23,13 @@ _COLOUR = {
 @click.command()
 @click.option("-f", "--follow", is_flag=True, help="Go on with new entries until interrupted.")
 @click.option(
-    "-n", "count", type=click.IntRange(1, 5000), default=100, show_default=True, help="How many entries."
+    "-n",
+    "count",
+    type=click.IntRange(1, 5000),
+    default=100,
+    metavar="N",
+    show_default=True,
+    help="How many entries.",
 )
 @daemon_command
 def logs(session: Session, follow: bool, count: int) -> None:

@@ -28,12 +28,23 @@ _PROGRESS_BYTES = 20_000_000
 @click.command("print")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @click.option(
-    "-c", "--copies", type=click.IntRange(1, 999), default=1, show_default=True, help="Print each so often."
+    "-c",
+    "--copies",
+    type=click.IntRange(1, 999),
+    default=1,
+    metavar="N",
+    show_default=True,
+    help="Copies of each.",
 )
 @click.option("--material", metavar="NAME", help="The material it is meant for.")
 @click.option("--quality", metavar="NAME", help="The quality to slice with.")
 @click.option(
-    "--priority", type=click.IntRange(-100, 100), default=0, show_default=True, help="Higher goes first."
+    "--priority",
+    type=click.IntRange(-100, 100),
+    default=0,
+    metavar="N",
+    show_default=True,
+    help="Higher goes first.",
 )
 @click.option("--hold", is_flag=True, help="Add, but do not print before `fabunit job release`.")
 @click.option(

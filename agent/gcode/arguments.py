@@ -142,7 +142,7 @@ def _ceiling(word: str, letter: str, profile: PrinterProfile, dialect: str) -> f
     if word == "M203":
         speed = profile.max_speed_mm_s.get(axis)
         # RepRapFirmware takes mm/min here, everybody else mm/s.
-        return speed * 60 if speed is not None and dialect in ("reprap", "reprapfirmware") else speed
+        return speed * 60 if speed is not None and dialect == "reprap" else speed
     if word == "M204":
         return profile.max_acceleration_mm_s2.get(_ACCELERATION_LETTERS[letter])
     return profile.jerk_mm_s.get(axis) if letter in "XYZE" else None

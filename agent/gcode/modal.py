@@ -14,7 +14,7 @@ _OTHER = re.compile(rb"\n(?!G[0-3] |G[0-3]\n)([^\n]+)")
 _PARAMETER = re.compile(rb" ([A-Z])(-?[0-9.]+)")
 _HEATERS = {b"M104": "T", b"M109": "T", b"M140": "B", b"M190": "B", b"M141": "C", b"M191": "C"}
 # On these G90 leaves the extruder's own mode (M82, M83) alone; Marlin 2 and Smoothieware set it too.
-E_APART = frozenset({"marlin_1", "prusa", "prusa_mk3", "reprap", "reprapfirmware", "repetier", "klipper"})
+E_APART = frozenset({"marlin_1", "prusa", "reprap", "repetier", "klipper"})
 
 
 @dataclass(frozen=True, slots=True)

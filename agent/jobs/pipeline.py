@@ -9,7 +9,6 @@ import structlog
 from agent.domain.errors import RefusedError
 from agent.domain.job import Job, JobState
 from agent.domain.prints import Bed
-from agent.jobs import policy
 from agent.jobs.driver import PrintDriver
 from agent.jobs.queue import Queue, References
 from agent.jobs.stages.print_ import PrintStage
@@ -54,10 +53,11 @@ class Pipeline:
         )
         self._kept: References | None = None
         self._requested: str | None = None
+        self._is_suspended = False
         self._request_made = asyncio.Event()
 
     async def run(self) -> None:
-        """Run until cancelled. An orderly stop is `driver.suspend()` first: then no further print starts.
+        """Run until cancelled. For an orderly stop call `suspend`, then `driver.suspend()`, then cancel.
 
         Raises StorageError (in an ExceptionGroup) when the database fails; the daemon ends and its supervisor
         starts it again.
@@ -65,6 +65,10 @@ class Pipeline:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._verify_jobs(), name="verify jobs")
             tasks.create_task(self._print_jobs(), name="print jobs")
+
+    def suspend(self) -> None:
+        """Start no further print; a running one is the printer's to suspend. Call it before `driver.suspend()`."""
+        self._is_suspended = True
 
     async def start(self, job_id: str) -> Job:
         """Have a ready job printed next although the queue does not start by itself.
@@ -84,10 +88,12 @@ class Pipeline:
         while True:
             version = self._queue.version
             await self._collect(await self._queue.references())
-            job = policy.next_to_verify(await self._queue.list(), self._profile_digest)
+            job = await self._queue.next_to_verify(self._profile_digest)
             if job is None:
                 await self._queue.wait_changed(version)
             else:
+                # A check that was stopped by a hold was killed in the middle of its writing.
+                await self._shelf.remove_leftovers()
                 await self._verify.run(job)
 
     async def _print_jobs(self) -> None:
@@ -96,7 +102,7 @@ class Pipeline:
         if running is not None:
             _log.info("print_found", print_id=running.record.print_id, job_id=running.job.job_id)
             goes_on = await self._print.resume(running)
-        while goes_on:
+        while goes_on and not self._is_suspended:
             version = self._queue.version
             if await self._next() is None:
                 await self._wait_for_work(version)
@@ -104,15 +110,13 @@ class Pipeline:
             await self._driver.wait_idle()
             # Waiting for a printer can take days: the queue is asked again.
             job = await self._next()
-            if job is not None:
+            if job is not None and not self._is_suspended:
                 self._requested = None
                 goes_on = await self._print.run(job)
 
     async def _next(self) -> Job | None:
-        return policy.next_to_print(
-            await self._queue.list(),
-            bed=await self._queue.bed(),
-            profile_digest=self._profile_digest,
+        return await self._queue.next_to_print(
+            self._profile_digest,
             is_auto_start=self._is_auto_start,
             requested=self._requested,
         )

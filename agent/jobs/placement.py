@@ -48,9 +48,9 @@ def has_place(job: Job) -> bool:
     return job.state.is_waiting or job.state is JobState.HELD
 
 
-def next_position(jobs: Sequence[Job]) -> float:
-    """Return the position of a job that is added at the end."""
-    return max((job.position for job in jobs), default=0.0) + 1.0
+def next_position(last: float) -> float:
+    """Return the position of a job that is added behind the one at `last`."""
+    return last + 1.0
 
 
 def placed(jobs: Sequence[Job], moved: Job, place: Place) -> tuple[Job, ...]:

@@ -21,7 +21,7 @@ class QueueLimits:
     finished jobs whose files stay on disk so that a retry needs no upload.
     """
 
-    max_jobs: int = 200
+    max_jobs: int = 1000
     max_copies: int = 1000
     kept_finished: int = 1000
     kept_files: int = 20

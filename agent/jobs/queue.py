@@ -107,13 +107,12 @@ class Queue:
         policy.check_order(order.copies, order.priority, self._limits)
 
         def insert(connection: Connection, stamp: Stamp) -> Job:
-            waiting = job_rows.unfinished(connection)
-            policy.check_room(len(waiting), self._limits)
+            policy.check_room(job_rows.count_unfinished(connection), self._limits)
             job_id = new_id(JOB_PREFIX, self._rng, lambda taken: job_rows.get(connection, taken) is not None)
-            position = placement.next_position(waiting)
+            position = placement.next_position(job_rows.last_position(connection))
             job = orders.new_job(job_id, artefact, order, position, stamp.t_ms)
             job_rows.insert(connection, job)
-            self._forget_old(connection)
+            job_rows.forget_finished(connection, self._limits.kept_finished)
             event_rows.append(connection, orders.received(job), stamp)
             if order.is_held:
                 job = print_writes.apply(
@@ -208,6 +207,41 @@ class Queue:
             )
         )
 
+    async def next_to_verify(self, profile_digest: str) -> Job | None:
+        """Return the first job that needs the gate under this profile."""
+
+        def read(connection: Connection) -> Job | None:
+            # One candidate per kind: a long queue is not read for every change while a print runs.
+            candidates = (
+                job_rows.first(connection, JobState.RECEIVED),
+                job_rows.first(connection, JobState.VERIFYING),
+                job_rows.first(connection, JobState.READY, other_than=profile_digest),
+            )
+            return policy.next_to_verify([job for job in candidates if job], profile_digest)
+
+        return await self._database.read(read)
+
+    async def next_to_print(
+        self, profile_digest: str, *, is_auto_start: bool, requested: str | None
+    ) -> Job | None:
+        """Return the job to start now on a clear bed; `requested` is the full id of one that somebody asked for."""
+
+        def read(connection: Connection) -> Job | None:
+            candidates = (
+                job_rows.active(connection),
+                job_rows.first(connection, JobState.READY, profile=profile_digest),
+                job_rows.get(connection, requested) if requested else None,
+            )
+            return policy.next_to_print(
+                [job for job in candidates if job],
+                bed=meta.bed(connection),
+                profile_digest=profile_digest,
+                is_auto_start=is_auto_start,
+                requested=requested,
+            )
+
+        return await self._database.read(read)
+
     async def verified(self, job_id: str, prepared: Prepared) -> Job:
         """Make a verified job ready and keep what the gate learned about it."""
         warnings = [finding for finding in prepared.findings if finding.severity is Severity.WARNING]
@@ -290,12 +324,10 @@ class Queue:
         kept = self._limits.kept_files if kept_files is None else kept_files
 
         def read(connection: Connection) -> References:
-            jobs = job_rows.unfinished(connection) + job_rows.finished(connection, kept)
+            digests = job_rows.digests(connection, kept)
             record = print_rows.running(connection)
-            prepared = {job.prepared_sha256 for job in jobs} | {record.prepared_sha256 if record else None}
-            return References(
-                frozenset(job.artefact_sha256 for job in jobs), frozenset(sha for sha in prepared if sha)
-            )
+            prepared = {sha for _, sha in digests if sha} | ({record.prepared_sha256} if record else set())
+            return References(frozenset(sha for sha, _ in digests), frozenset(prepared))
 
         return await self._database.read(read)
 
@@ -348,12 +380,6 @@ class Queue:
         # In the callback, not after the await: a caller that is cancelled does not undo the commit.
         commit.add_done_callback(lambda _: self._changes.bump())
         return await asyncio.shield(commit)
-
-    def _forget_old(self, connection: Connection) -> None:
-        limit = self._limits.kept_finished
-        # No more than the queue holds can have been finished since the last job was added.
-        over = job_rows.finished(connection, limit + self._limits.max_jobs)[limit:]
-        job_rows.delete(connection, [job.job_id for job in over])
 
 
 def _first(findings: Sequence[Finding]) -> str:

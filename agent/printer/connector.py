@@ -21,14 +21,6 @@ from agent.printer.transcript import Transcript
 from agent.printer.window import WindowSize
 
 COMMON_BAUDS = (115200, 250000, 230400, 500000, 1000000, 57600)
-FAMILIES = {
-    "marlin": "marlin_2",
-    "prusa": "prusa_mk3",
-    "buddy": "prusa_buddy",
-    "reprap": "reprapfirmware",
-    "smoothie": "smoothieware",
-}
-"""Families as the configuration names them; within one the newest member is meant."""
 MODEL_SPEED = "MODEL_SPEED"
 """Field of M115 in which the virtual printer tells that its heaters run faster than life."""
 FIRST_PATIENCE_S = 10.0
@@ -60,7 +52,7 @@ class Connector:
         self.spec = spec
         self._baud = baud
         self._profile = profile
-        self._forced = None if dialect == "auto" else by_name(FAMILIES.get(dialect, dialect))
+        self._forced = None if dialect == "auto" else by_name(dialect)
         if dialect != "auto" and self._forced is None:
             msg = f"the dialect {dialect!r} is not known"
             raise PortError(msg, code="port_unsupported", remedy='Set [printer] dialect to "auto".')

@@ -218,8 +218,10 @@ class LineEngine:
             case Busy():
                 self._last_progress = now
                 self.pace.busy_seen()
-            case TemperatureReport(waiting=True):
-                self._last_progress = now
+            case TemperatureReport(waiting=waiting):
+                self.pace.report_seen()
+                if waiting:
+                    self._last_progress = now
             case Greeting():
                 self._greeted(now)
             case Halted(text=text):

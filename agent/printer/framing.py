@@ -1,7 +1,7 @@
 """Framing of G-code lines: line numbers and XOR checksums.
 
-A framed line is `N<number> <command>*<checksum>\\n`. The checksum is the XOR of all bytes before the `*`, in
-decimal (RepRap protocol; Marlin 2.1 `queue.cpp`, measured on real firmware).
+A framed line is `N<number> <command>*<checksum>` and a line feed. The checksum is the XOR of all bytes before the `*`,
+in decimal (RepRap protocol; Marlin 2.1 `queue.cpp`, measured on real firmware).
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ OPEN_TIMEOUT_S = 30.0
 """A session opens in milliseconds unless a blocking command still runs."""
 
 
-class LinkDown(PortError):
+class LinkDownError(PortError):
     """The conversation has ended: the port is gone, the printer halted, was reset or is silent."""
 
     code = "port_lost"
@@ -84,7 +84,7 @@ class PrinterLink:
         return self.engine.mode is Mode.FLOW
 
     async def open_session(self, base: int, at: int = 0) -> None:
-        """Make the firmware expect line number `base + at + 1`. Raises LinkDown, RefusedError on timeout."""
+        """Make the firmware expect line number `base + at + 1`. Raises LinkDownError, RefusedError on timeout."""
         opened = self._expect(SessionOpened)
         self._runner.post(lambda now: self.engine.open(base, at, now))
         await self._get(opened, OPEN_TIMEOUT_S)
@@ -200,7 +200,7 @@ class PrinterLink:
             self.down.set_result(event)
         for future in [*self._waiting.values(), *self._commands.values()]:
             if not future.done():
-                future.set_exception(LinkDown(event))
+                future.set_exception(LinkDownError(event))
                 future.exception()  # a future nobody waits for any more is no error
         self._waiting.clear()
 
@@ -214,7 +214,7 @@ class PrinterLink:
         """A future for the next event of this kind."""
         future: asyncio.Future[Any] = self._loop.create_future()
         if self.down.done():
-            future.set_exception(LinkDown(self.down.result()))
+            future.set_exception(LinkDownError(self.down.result()))
             future.exception()
             return future
         self._waiting[kind] = future
@@ -222,7 +222,7 @@ class PrinterLink:
 
     async def _get(self, future: asyncio.Future[Any], timeout_s: float | None) -> Any:
         if self.down.done() and not future.done():
-            raise LinkDown(self.down.result())
+            raise LinkDownError(self.down.result())
         try:
             async with asyncio.timeout(timeout_s):
                 return await asyncio.shield(future)

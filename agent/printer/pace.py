@@ -1,4 +1,4 @@
-"""How fast and how carefully: latency, patience, window size and how often our count is compared with the firmware's."""
+"""How fast and how carefully: latency, patience, window size and when our count is checked."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SILENT_WAITS = 20
 """Patiences granted to a blocking command of such a firmware: one minute, longer than homing."""
 ANSWER_S = 1.0
 """How long to wait for the answer to a question before asking again."""
-DEAD_KEEPALIVE_S = 15.0
-"""Silence of a firmware that says `busy` every two seconds while it works: seven missed signs of life."""
+DEAD_TALKING_S = 15.0
+"""Silence of a firmware that reports by itself: seven missed signs of life at Marlin's usual two seconds."""
 DEAD_S = 180.0
-"""Silence of a firmware without keepalive: longer than a bed levelling."""
+"""Silence of a firmware that speaks only when asked: longer than a bed levelling."""
 QUIET_FLOOR_S = 0.010
 """Measured on Marlin: 10 ms of silence suffice with one line in flight."""
 QUIET_CEILING_S = 0.150
@@ -44,6 +44,7 @@ class Pace:
         self.busy_period_s = BUSY_PERIOD_S
         self._keepalive = keepalive
         self._busy_seen = False
+        self._talks = False
         self._sample: tuple[int, float] | None = None
         self._check_every = CHECK_FIRST
         self._check_at: int | None = None
@@ -77,9 +78,7 @@ class Pace:
     @property
     def dead_s(self) -> float:
         """Complete silence after which the printer counts as gone."""
-        return (
-            DEAD_KEEPALIVE_S if self._busy_seen else DEAD_S if not self._keepalive else DEAD_KEEPALIVE_S * 4
-        )
+        return DEAD_TALKING_S if self._talks else DEAD_S
 
     def quiet_s(self, in_flight: int) -> float:
         """Silence after which no answer to an older line is to be expected."""
@@ -94,8 +93,12 @@ class Pace:
         return not (self._keepalive or self._busy_seen) and waits < SILENT_WAITS
 
     def busy_seen(self) -> None:
-        """The firmware sends signs of life."""
-        self._busy_seen = True
+        """The firmware says `busy` during long commands."""
+        self._busy_seen = self._talks = True
+
+    def report_seen(self) -> None:
+        """The firmware reports temperatures by itself."""
+        self._talks = True
 
     def restart(self, index: int) -> None:
         """A new session begins behind line `index`."""

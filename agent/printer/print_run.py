@@ -23,7 +23,7 @@ from agent.gcode.modal import ModalState
 from agent.printer import procedures
 from agent.printer.engine_events import Failed, StreamDone, Verdict
 from agent.printer.feeder import Feeder, modal_at
-from agent.printer.link import LinkDown, PrinterLink
+from agent.printer.link import LinkDownError, PrinterLink
 from agent.printer.procedures import PauseSnapshot
 from agent.printer.progress import ProgressMeter
 from agent.printer.runner import RunnerCrashed
@@ -132,7 +132,7 @@ class PrintRun:
                 return self._no_connection()
             try:
                 return await self._run_on(link, resume=resume)
-            except LinkDown as down:
+            except LinkDownError as down:
                 self._remember(link)
                 outcome = self._after(down)
                 if outcome is not None:
@@ -219,7 +219,7 @@ class PrintRun:
         while self._wanted is Wanted.RUN and not done.done():
             await self._either(done, link.down)
             if link.down.done():
-                raise LinkDown(link.down.result())
+                raise LinkDownError(link.down.result())
             if link.file_failure is not None:
                 return await self._give_up(link, Reason.ARTEFACT_LOST, link.file_failure.detail)
         if done.done():
@@ -249,7 +249,7 @@ class PrintRun:
             await self._either(hold, timeout_s=BREAK_EVERY_S)
         try:
             return hold.result()
-        except LinkDown:
+        except LinkDownError:
             raise
         except FabunitError:
             return link.engine.window.verified
@@ -274,7 +274,7 @@ class PrintRun:
         while self._wanted is Wanted.PAUSE:
             await self._either(link.down)
             if link.down.done():
-                raise LinkDown(link.down.result())
+                raise LinkDownError(link.down.result())
         if self._wanted is not Wanted.RUN:
             return await self._interrupted(link, line)
         return await self._resume(link, snapshot)
@@ -346,7 +346,7 @@ class PrintRun:
             detail = f"{detail}; the heaters could not be switched off: {error.message}"
         return self._failed(reason, detail)
 
-    def _after(self, down: LinkDown) -> PrintOutcome | None:
+    def _after(self, down: LinkDownError) -> PrintOutcome | None:
         """What a fallen connection means for the print: None when it may be taken over by the next one."""
         event = down.event
         if isinstance(event, RunnerCrashed):

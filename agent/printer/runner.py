@@ -135,7 +135,7 @@ class LinkRunner:
             self._loop()
         except PortError as error:
             self._notify(PortLost(error.message))
-        except Exception as error:  # the top of a thread: a defect must be seen, never a silent stall
+        except Exception as error:  # noqa: BLE001 - the top of a thread: a defect must be seen, never a silent stall
             structlog.get_logger("printer").exception("printer_thread_crashed")
             self._notify(RunnerCrashed(f"{type(error).__name__}: {error}"))
         finally:

@@ -1,4 +1,4 @@
-"""The printer as the rest of the daemon sees it: keeps the connection, prints files, answers people, watches heat.
+"""The printer as the rest of the daemon sees it: prints files, answers people, watches heat.
 
 Event loop only. Everything that touches the wire happens in the printer thread behind `PrinterLink`.
 """
@@ -10,50 +10,32 @@ import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
 import structlog
 
-from agent.domain.errors import FabunitError, PortError, RefusedError
+from agent.domain.errors import FabunitError, RefusedError
 from agent.domain.job import Reason
-from agent.domain.printer import (
-    Direction,
-    PortHealth,
-    PrinterSnapshot,
-    PrinterState,
-    Sample,
-    TranscriptEntry,
-)
+from agent.domain.printer import PortHealth, PrinterSnapshot, PrinterState, Sample, TranscriptEntry
 from agent.domain.prints import PrintOrder, PrintOutcome
 from agent.domain.profile import PrinterProfile
-from agent.printer import commands
+from agent.printer import commands, views
+from agent.printer.connection import Connection, LinkListener, Shown
 from agent.printer.connector import Connector
-from agent.printer.engine_events import Failed, Verdict
-from agent.printer.handshake import Answered
+from agent.printer.heat import HeatGuard, Surroundings
 from agent.printer.link import PrinterLink
-from agent.printer.port import Port
 from agent.printer.print_run import HOST_BASES, PrintRun, Wanted
 from agent.printer.replies import Action, ErrorSeverity, PrinterError, Reply, TemperatureReport
-from agent.printer.runner import RunnerCrashed
+from agent.printer.safety import Action as HeatAction
+from agent.printer.safety import Alarm
 from agent.printer.tracker import Tracked, answered, track
 from agent.printer.transcript import Transcript
-from agent.printer.transcript import TranscriptEntry as WireLine
-from agent.printer.safety import Action as HeatAction
-from agent.printer.safety import Alarm, HeaterWatch, IdleHeat, limits_of
 
 TICK_S = 1.0
 SAMPLES = 600
 """Ten minutes of one-second samples for the live view."""
-BACKOFF_FIRST_S = 0.25
-BACKOFF_MOST_S = 10.0
-HALTED_RETRY_S = 5.0
-"""A halted board is asked this often whether somebody has reset it."""
 POLL_EVERY_S = 3.0
 """Temperature polling where the firmware cannot report by itself."""
 CONSOLE_POLL_S = 0.1
-NOISY_RESENDS_PER_1000 = 5.0
-NOISY_LINES = 500
-"""A line that loses more than this over so many lines has a bad cable, and is reported before it kills a print."""
 
 
 class PrinterService:
@@ -62,139 +44,40 @@ class PrinterService:
     def __init__(
         self, profile: PrinterProfile, connector: Connector, *, resume_expected: bool = False
     ) -> None:
+        """`resume_expected`: a print is to be taken over, so the firmware's line counter must not be touched."""
         self.profile = profile
         self.transcript = Transcript()
-        self.unanswered_since: float | None = None
         self._connector = connector
         self._resume_expected = resume_expected
         self._log = structlog.get_logger("printer")
-        self._link: PrinterLink | None = None
-        self._ready = asyncio.Event()
-        self._wake = asyncio.Event()
-        self._connected_wanted = True
-        self._reset_wanted = False
-        self._state = PrinterState.OFFLINE
-        self._detail = ""
+        self._shown = Shown()
+        listener = LinkListener(self._on_reply, self._on_link, lambda: self._run is not None)
+        self._connection = Connection(connector, self.transcript, self._shown, listener)
         self._tracked = Tracked()
         self._samples: deque[Sample] = deque(maxlen=SAMPLES)
         self._run: PrintRun | None = None
         self._run_over = asyncio.Event()
         self._suspending = False
         self._cooling: asyncio.Future[None] | None = None
-        self._heat = HeaterWatch(limits_of(profile))
-        self._idle_heat = IdleHeat(profile.idle_timeout_s)
-        self._reconnects = 0
+        self._heat = HeatGuard(profile, time.monotonic())
         self._last_poll = 0.0
         self._random = random.SystemRandom()
-
-    # -- keeping the connection ---------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Keep the printer connected and watched until cancelled. Raises when the printer thread has a defect."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_connected(), name="connection")
+            tasks.create_task(self._connection.run(), name="connection")
             tasks.create_task(self._tick_forever(), name="printer-tick")
 
-    async def _keep_connected(self) -> None:
-        backoff = BACKOFF_FIRST_S
-        while True:
-            if not self._connected_wanted:
-                self.set_state(PrinterState.OFFLINE, "disconnected on request")
-                await self._woken(None)
-                continue
-            link = await self._connect_once()
-            if link is None:
-                halted = self._state is PrinterState.HALTED
-                await self._woken(HALTED_RETRY_S if halted else backoff)
-                backoff = min(backoff * 2, BACKOFF_MOST_S)
-                continue
-            backoff = BACKOFF_FIRST_S
-            try:
-                await self._serve(link)
-            finally:
-                await self._drop(link)
-
-    async def _connect_once(self) -> PrinterLink | None:
-        if self._state is not PrinterState.HALTED and self._run is None:
-            self.set_state(PrinterState.CONNECTING, self._detail)
-        reset, self._reset_wanted = self._reset_wanted, False
-        try:
-            port, identity = await asyncio.to_thread(
-                self._connector.connect, self.transcript, reset=reset, known_only=self._run is not None
-            )
-        except PortError as error:
-            self._offline(error)
-            return None
-        self.unanswered_since = None
-        return self._adopt(port, identity)
-
-    def _adopt(self, port: Port, identity: Answered) -> PrinterLink:
-        size = self._connector.window(identity)
-        link = PrinterLink(port, identity, size, self.transcript, self._on_reply)
+    async def _on_link(self, link: PrinterLink) -> None:
+        """A connection has come up; nobody uses it yet."""
         self._tracked = Tracked(temperatures=self._tracked.temperatures, message=self._tracked.message)
-        link.start()
-        self._log.info("printer_connected", port=port.identity, baud=port.baud, dialect=identity.dialect.name)
-        return link
-
-    async def _serve(self, link: PrinterLink) -> None:
-        """A connection is up: let prints use it until it falls."""
-        self._link = link
-        self._heat = HeaterWatch(limits_of(self.profile), self._connector.model_speed(link.identity))
-        self._heat.restart(time.monotonic())
-        if self._run is None:
-            self.set_state(PrinterState.IDLE)
-            if not self._resume_expected:
-                await self._host_session(link)
-        self._ready.set()
-        while self._connected_wanted and not link.down.done():
-            woken = asyncio.ensure_future(self._wake.wait())
-            ends: list[asyncio.Future[Any]] = [link.down, woken]
+        self._heat = HeatGuard(self.profile, time.monotonic(), self._connector.model_speed(link.identity))
+        if self._run is None and not self._resume_expected:
             try:
-                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                woken.cancel()
-                self._wake.clear()
-        if link.down.done():
-            self._fallen(link)
-
-    def _fallen(self, link: PrinterLink) -> None:
-        event = link.down.result()
-        self._log.warning("printer_connection_fell", detail=event.detail)
-        if isinstance(event, RunnerCrashed):
-            msg = f"the printer thread has ended: {event.detail}"
-            raise FabunitError(msg, code="printer_thread", remedy="The daemon restarts; please report this.")
-        if isinstance(event, Failed) and event.verdict is Verdict.HALTED:
-            self.set_state(PrinterState.HALTED, event.detail)
-        elif self._run is None:
-            self.set_state(PrinterState.CONNECTING, event.detail)
-
-    async def _drop(self, link: PrinterLink) -> None:
-        self._ready.clear()
-        self._link = None
-        self._reconnects += 1
-        await link.close()
-
-    def _offline(self, error: PortError) -> None:
-        if error.code not in _UNANSWERED:
-            self.unanswered_since = None
-        elif self.unanswered_since is None:
-            self.unanswered_since = time.monotonic()
-        if error.code == "printer_halted":
-            self.set_state(PrinterState.HALTED, error.message)
-        elif self._state is not PrinterState.HALTED:
-            if self._detail != error.message:
-                self._log.warning("printer_not_connected", detail=error.message, remedy=error.remedy)
-            if self._run is None:
-                self.set_state(PrinterState.OFFLINE, error.message)
-
-    async def _woken(self, timeout_s: float | None) -> None:
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._wake.wait()
-        except TimeoutError:
-            return
-        finally:
-            self._wake.clear()
+                await self._host_session(link)
+            except FabunitError as error:
+                self._log.warning("line_number_not_set", detail=error.message)
 
     # -- PrinterAccess: what a print run needs --------------------------------------------------------------------
 
@@ -203,23 +86,24 @@ class PrinterService:
         """What the replies have said so far."""
         return self._tracked
 
+    @property
+    def unanswered_since(self) -> float | None:
+        """Since when the port is there but nobody answers on it."""
+        return self._connection.unanswered_since
+
+    @property
+    def dialect_name(self) -> str:
+        """The firmware's dialect; empty while no printer is connected."""
+        link = self._connection.link
+        return link.identity.dialect.name if link is not None else ""
+
     async def ready_link(self, timeout_s: float) -> PrinterLink | None:
-        """An answering connection, or None when there was none in time."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while self._link is None or self._link.down.done():
-                    self._ready.clear() if self._link is None else None
-                    await self._ready.wait()
-                    await asyncio.sleep(0)
-                return self._link
-        except TimeoutError:
-            return None
+        """An answering link, or None when there was none in time."""
+        return await self._connection.ready_link(timeout_s)
 
     def set_state(self, state: PrinterState, detail: str = "") -> None:
         """Show this state."""
-        if (state, detail) != (self._state, self._detail):
-            self._log.info("printer_state", state=state.value, detail=detail)
-        self._state, self._detail = state, detail
+        self._shown.set(state, detail)
 
     def host_base(self) -> int:
         """A random base for a session of host commands."""
@@ -229,9 +113,7 @@ class PrinterService:
 
     async def wait_idle(self) -> None:
         """Return when connected and able to begin a print."""
-        while self._state is not PrinterState.IDLE or self._link is None:
-            await self._ready.wait()
-            await asyncio.sleep(TICK_S / 4)
+        await self._shown.wait_for(PrinterState.IDLE)
 
     async def print_file(self, order: PrintOrder) -> PrintOutcome:
         """Print one file; returns when the attempt is over."""
@@ -252,14 +134,14 @@ class PrinterService:
         self._log.info(
             "print_over", print=order.record.print_id, outcome=outcome.state.value, detail=outcome.detail
         )
-        if self._state is not PrinterState.HALTED:
-            self.set_state(PrinterState.IDLE if self._link is not None else PrinterState.OFFLINE)
+        if self._shown.state is not PrinterState.HALTED:
+            self.set_state(PrinterState.IDLE if self._connection.link is not None else PrinterState.OFFLINE)
         return outcome
 
     async def pause(self, reason: Reason | None = Reason.USER, detail: str = "") -> None:
         """Pause the running print: park and wait."""
         run = self._running()
-        if self._state in (PrinterState.PAUSED, PrinterState.PAUSING):
+        if self._shown.state in (PrinterState.PAUSED, PrinterState.PAUSING):
             msg = "the print is already paused"
             raise RefusedError(msg, code="paused", remedy="Use `fabunit resume`.")
         run.want(Wanted.PAUSE, reason, detail)
@@ -286,23 +168,23 @@ class PrinterService:
             async with asyncio.timeout(timeout_s):
                 await self._run_over.wait()
         except TimeoutError:
-            self._log.warning("print_not_at_a_safe_point", line=self._run.line(self._link))
+            self._log.warning("print_not_at_a_safe_point", line=self._run.line(self._connection.link))
 
     async def close(self) -> None:
         """Let the port go; what the printer is doing goes on."""
-        if self._link is not None:
-            await self._link.close()
+        if self._connection.link is not None:
+            await self._connection.link.close()
 
     async def stop(self, reason: Reason = Reason.EMERGENCY_STOP, detail: str = "emergency stop") -> None:
         """Emergency stop, ahead of everything."""
-        if self._link is None:
+        if self._connection.link is None:
             msg = "no printer is connected: nothing can be sent to it"
             raise RefusedError(msg, code="offline", remedy="Switch the printer off at its mains switch.")
         self._halt(reason, detail)
 
     def _halt(self, reason: Reason, detail: str) -> None:
-        if self._link is not None:
-            self._link.emergency()
+        if self._connection.link is not None:
+            self._connection.link.emergency()
         if self._run is not None:
             self._run.stopped(reason, detail)
         self.set_state(PrinterState.HALTED, f"{detail}; reset the printer, then `fabunit printer connect`")
@@ -317,19 +199,14 @@ class PrinterService:
 
     async def connect(self, port: str | None = None) -> None:
         """Connect (again); a halted board is reset through DTR where the port can do that."""
-        if port is not None:
-            self._connector.use(port)
-        self._reset_wanted = self._state is PrinterState.HALTED
-        self._connected_wanted = True
-        self._wake.set()
+        self._connection.connect(port)
 
     async def disconnect(self) -> None:
         """Let the port go; refused while printing."""
         if self._run is not None:
             msg = "the printer is printing"
             raise RefusedError(msg, code="printing", remedy="Cancel the print first.")
-        self._connected_wanted = False
-        self._wake.set()
+        self._connection.disconnect()
 
     async def command(self, line: str) -> list[str]:
         """One console line under the safety rules; returns the printer's reply lines."""
@@ -361,15 +238,15 @@ class PrinterService:
         self._tracked = answered(self._tracked)
 
     def _connected(self) -> PrinterLink:
-        if self._link is None:
-            msg = f"no printer is connected ({self._detail or self._state.value})"
+        if self._connection.link is None:
+            msg = f"no printer is connected ({self._shown.detail or self._shown.state.value})"
             raise RefusedError(msg, code="offline", remedy="See `fabunit printer info` and `fabunit ports`.")
-        return self._link
+        return self._connection.link
 
     async def _idle_link(self) -> PrinterLink:
         link = self._connected()
-        if self._run is not None and self._state is not PrinterState.PAUSED:
-            msg = f"the printer is {self._state.value}"
+        if self._run is not None and self._shown.state is not PrinterState.PAUSED:
+            msg = f"the printer is {self._shown.state.value}"
             raise RefusedError(msg, code="printing", remedy="Pause or cancel the print first.")
         if self._run is None:
             await self._host_session(link)
@@ -385,8 +262,7 @@ class PrinterService:
         now = time.monotonic()
         self._tracked = track(self._tracked, reply, now)
         if isinstance(reply, TemperatureReport):
-            targets = any(reading.target for reading in reply.heaters.values()) or not reply.waiting
-            self._alarms(self._heat.observe(reply.heaters, now, has_targets=targets))
+            self._alarms(self._heat.report(reply, now))
         run = self._run
         if run is None:
             return
@@ -410,17 +286,17 @@ class PrinterService:
             await self._tick(time.monotonic())
 
     async def _tick(self, now: float) -> None:
-        link = self._link
+        link = self._connection.link
         if link is None:
             return
         self._samples.append(Sample(now, self._tracked.temperatures))
         if not self._connector.reports_by_itself(link.identity) and now - self._last_poll >= POLL_EVERY_S:
             self._last_poll = now
             link.poll_temperatures()
-        self._alarms(self._heat.tick(now, blocked=link.is_blocked))
-        in_use = self._run is not None and self._state is not PrinterState.PAUSED
-        idle = self._idle_heat.observe(self._tracked.temperatures, now, in_use=in_use)
-        if idle:
+        in_use = self._run is not None and self._shown.state is not PrinterState.PAUSED
+        alarms, forgotten = self._heat.second(self._tracked, now, Surroundings(in_use, link.is_blocked))
+        self._alarms(alarms)
+        if forgotten:
             await self._cool_quietly(f"nothing was printed for {self.profile.idle_timeout_s:.0f} s")
 
     def _alarms(self, alarms: list[Alarm]) -> None:
@@ -449,24 +325,19 @@ class PrinterService:
     @property
     def beats(self) -> int:
         """Rises while the printer thread lives."""
-        return self._link.beats if self._link is not None else 0
+        return self._connection.link.beats if self._connection.link is not None else 0
 
     def is_beating(self, before: int) -> bool:
         """Whether the printer thread has done something since `beats` was `before` (no thread, no doubt)."""
-        return self._link is None or self._link.beats != before
-
-    @property
-    def dialect_name(self) -> str:
-        """The firmware's dialect; empty while no printer is connected."""
-        return self._link.identity.dialect.name if self._link is not None else ""
+        return self._connection.link is None or self._connection.link.beats != before
 
     def warnings(self) -> Sequence[str]:
         """Sentences about the connection that a person should read."""
-        return port_warnings(self._health(self._link))
+        return views.warnings(self._health())
 
     def transcript_tail(self, n: int) -> Sequence[TranscriptEntry]:
         """The last lines that crossed the wire."""
-        return [_entry(line) for line in self.transcript.tail(n)]
+        return [views.entry(line, _wall_ms()) for line in self.transcript.tail(n)]
 
     async def subscribe(self) -> AsyncIterator[TranscriptEntry]:
         """Lines as they cross the wire, from now on."""
@@ -474,13 +345,13 @@ class PrinterService:
         while True:
             lines, cursor = self.transcript.since(cursor)
             for line in lines:
-                yield _entry(line)
+                yield views.entry(line, _wall_ms())
             await asyncio.sleep(CONSOLE_POLL_S)
 
     def snapshot(self) -> PrinterSnapshot:
         """The present state as one value."""
-        link, run, tracked = self._link, self._run, self._tracked
-        state, detail = self._state, self._detail
+        link, run, tracked = self._connection.link, self._run, self._tracked
+        state, detail = self._shown.state, self._shown.detail
         if tracked.waiting_for_user and state is PrinterState.PRINTING:
             state, detail = (
                 PrinterState.ATTENTION,
@@ -502,44 +373,15 @@ class PrinterService:
             position=tracked.position,
             prompt=tracked.prompt,
             message=tracked.message,
-            health=self._health(link),
+            health=self._health(),
             progress=progress,
         )
 
-    def _health(self, link: PrinterLink | None) -> PortHealth:
-        if link is None:
-            return PortHealth(reconnects=self._reconnects)
-        engine = link.engine
-        latency = engine.pace.latency
-        return PortHealth(
-            lines_sent=engine.window.sent,
-            lines_acked=engine.window.acked,
-            resends=engine.resends,
-            timeouts=engine.timeouts,
-            garbled=engine.garbled,
-            ok_p50_ms=round(latency.percentile_s(0.5) * 1000, 3),
-            ok_p99_ms=round(latency.percentile_s(0.99) * 1000, 3),
-            reconnects=self._reconnects,
-        )
+    def _health(self) -> PortHealth:
+        link = self._connection.link
+        return views.health(link.engine if link is not None else None, self._connection.reconnects)
 
 
-def port_warnings(health: PortHealth) -> list[str]:
-    """What the counters of a connection say about the cable."""
-    if health.lines_sent < NOISY_LINES:
-        return []
-    per_thousand = 1000 * health.resends / health.lines_sent
-    if per_thousand < NOISY_RESENDS_PER_1000:
-        return []
-    return [
-        f"the line to the printer is noisy: {per_thousand:.0f} of 1,000 lines were sent again; "
-        "try another USB cable or port"
-    ]
-
-
-def _entry(line: WireLine) -> TranscriptEntry:
-    age_s = time.monotonic() - line.t_s
-    return TranscriptEntry(int((time.time() - age_s) * 1000), _DIRECTIONS[line.direction], line.text)
-
-
-_UNANSWERED = ("port_silent", "port_wrong_baud")
-_DIRECTIONS = {">": Direction.SENT, "<": Direction.RECEIVED, "!": Direction.NOTE}
+def _wall_ms() -> int:
+    """Unix time of monotonic zero, in milliseconds."""
+    return int((time.time() - time.monotonic()) * 1000)

@@ -142,5 +142,5 @@ class Motion:
 
 
 def _entry_sq(corner_sq: float, speed: float, last_speed: float) -> float:
-    slower = speed if speed < last_speed else last_speed
+    slower = min(last_speed, speed)
     return min(corner_sq, slower * slower)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
-from collections.abc import Iterable
 
 from agent.domain.job import Job, JobState, Reason
 from agent.storage.database import Connection
@@ -59,15 +58,50 @@ def finished(connection: Connection, limit: int) -> tuple[Job, ...]:
     return tuple(_job(row) for row in connection.execute(query, (*_TERMINAL, limit)))
 
 
+def first(
+    connection: Connection, state: JobState, *, profile: str | None = None, other_than: str = ""
+) -> Job | None:
+    """Return the first job of the queue in `state`, checked under `profile` or under another one than `other_than`."""
+    query = (
+        f"{_SELECT} WHERE state = ?1 AND (?2 IS NULL OR profile_digest IS ?2) AND profile_digest IS NOT ?3"
+        f" {_QUEUE_ORDER} LIMIT 1"
+    )
+    row = connection.execute(query, (state.value, profile, other_than)).fetchone()
+    return None if row is None else _job(row)
+
+
+def active(connection: Connection) -> Job | None:
+    """Return the job that is on the bed."""
+    row = connection.execute(f"{_SELECT} WHERE state IN ('printing', 'paused')").fetchone()
+    return None if row is None else _job(row)
+
+
 def count_unfinished(connection: Connection) -> int:
-    """Count how many jobs are not terminal."""
+    """Count the jobs that are not terminal."""
     query = f"SELECT count(*) FROM jobs WHERE NOT {_IS_TERMINAL}"  # noqa: S608 - constants
     return int(connection.execute(query, _TERMINAL).fetchone()[0])
 
 
-def delete(connection: Connection, job_ids: Iterable[str]) -> None:
-    """Remove jobs and, with them, their prints. Their events stay."""
-    connection.executemany("DELETE FROM jobs WHERE job_id = ?", [(job_id,) for job_id in job_ids])
+def last_position(connection: Connection) -> float:
+    """Return the greatest position of an unfinished job, 0 in an empty queue."""
+    query = f"SELECT coalesce(max(position), 0.0) FROM jobs WHERE NOT {_IS_TERMINAL}"  # noqa: S608 - constants
+    return float(connection.execute(query, _TERMINAL).fetchone()[0])
+
+
+def digests(connection: Connection, kept_finished: int) -> tuple[tuple[str, str | None], ...]:
+    """Return (artefact, prepared) SHA-256 of all unfinished jobs and of the newest finished ones."""
+    columns = "SELECT artefact_sha256, prepared_sha256 FROM jobs"
+    waiting = connection.execute(f"{columns} WHERE NOT {_IS_TERMINAL}", _TERMINAL)
+    over = connection.execute(
+        f"{columns} WHERE {_IS_TERMINAL} {_NEWEST_FIRST} LIMIT ?", (*_TERMINAL, kept_finished)
+    )
+    return tuple((row[0], row[1]) for row in (*waiting, *over))
+
+
+def forget_finished(connection: Connection, keep: int) -> None:
+    """Remove all but the newest `keep` terminal jobs and, with them, their prints. Their events stay."""
+    old = f"SELECT job_id FROM jobs WHERE {_IS_TERMINAL} {_NEWEST_FIRST} LIMIT -1 OFFSET ?"  # noqa: S608 - constants
+    connection.execute(f"DELETE FROM jobs WHERE job_id IN ({old})", (*_TERMINAL, keep))  # noqa: S608 - constants
 
 
 def _values(job: Job) -> tuple[str | int | float | None, ...]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import hashlib
-import json
 import os
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from agent.domain.artefact import Finding, Layer, Metadata, Prepared, Severity
+from agent.domain.artefact import Prepared
 from agent.domain.errors import StorageError
+from agent.gcode.prepare import remove_leftovers
+from agent.gcode.prepared_json import from_json, to_json
 from agent.storage import faults
 from agent.storage.artefacts import file_digest, sync_directory
 
@@ -56,6 +56,10 @@ class PreparedShelf:
         """Delete prepared files whose digest is not in `keep`, and their descriptions."""
         await self._in_thread(lambda: self._sweep(frozenset(keep)))
 
+    async def remove_leftovers(self) -> None:
+        """Delete what killed gates left unfinished; only while no gate runs."""
+        await self._in_thread(lambda: remove_leftovers(self._directory))
+
     async def _in_thread(self, work: Callable[[], T]) -> T:
         try:
             return await asyncio.to_thread(work)
@@ -66,7 +70,7 @@ class PreparedShelf:
         target = self._description(prepared.source_sha256, prepared.profile_digest, prepared.sha256)
         part = target.with_suffix(".json.part")
         with part.open("w", encoding="utf-8") as file:
-            json.dump(to_document(prepared), file, separators=(",", ":"))
+            file.write(to_json(prepared))
             file.flush()
             os.fsync(file.fileno())
         part.replace(target)
@@ -77,8 +81,8 @@ class PreparedShelf:
         if not path.is_file() or not self.path(prepared_sha256).is_file():
             return None
         try:
-            prepared = from_document(json.loads(path.read_text("utf-8")))
-        except (ValueError, KeyError, TypeError):
+            prepared = from_json(path.read_bytes())
+        except ValueError:
             # Not ours, or rotted: the gate writes it again from the artefact.
             return None
         is_ours = (prepared.source_sha256, prepared.profile_digest, prepared.sha256) == (
@@ -116,24 +120,6 @@ class PreparedShelf:
         for path in self._directory.glob("*.json"):
             if path.stem.rpartition(".")[2] not in keep:
                 path.unlink()
-
-
-def to_document(prepared: Prepared) -> dict[str, Any]:
-    """Return a JSON object with the fields of `Prepared`."""
-    return dataclasses.asdict(prepared)
-
-
-def from_document(document: dict[str, Any]) -> Prepared:
-    """Invert `to_document`. Raises KeyError, TypeError or ValueError for anything else."""
-    fields = dict(document)
-    fields["offsets"] = tuple(fields["offsets"])
-    fields["times"] = tuple(fields["times"])
-    fields["layers"] = tuple(Layer(**layer) for layer in fields["layers"])
-    fields["metadata"] = Metadata(**fields["metadata"])
-    fields["findings"] = tuple(
-        Finding(**{**finding, "severity": Severity(finding["severity"])}) for finding in fields["findings"]
-    )
-    return Prepared(**fields)
 
 
 def _stamp(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.printer.dialects.base import PROBE_COMMAND, BadLine, Counter, Dialect, Duplicate
 
 MARLIN_2 = Dialect(
-    name="marlin_2",
+    name="marlin",
     title="Marlin 2.1.2 and later",
     numbered=True,
     checked=True,

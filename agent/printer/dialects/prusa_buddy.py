@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.printer.dialects.base import PROBE_COMMAND, BadLine, Counter, Dialect, Duplicate
 
 PRUSA_BUDDY = Dialect(
-    name="prusa_buddy",
+    name="buddy",
     title="Prusa-Firmware-Buddy (MINI, MK3.5, MK4, XL)",
     numbered=True,
     checked=True,

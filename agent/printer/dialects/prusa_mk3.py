@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.printer.dialects.base import PROBE_COMMAND, BadLine, Counter, Dialect, Duplicate
 
 PRUSA_MK3 = Dialect(
-    name="prusa_mk3",
+    name="prusa",
     title="Prusa-Firmware (MK2.5, MK3, MK3S)",
     numbered=True,
     checked=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.printer.dialects.base import M409_COMMAND, BadLine, Counter, Dialect, Duplicate
 
 REPRAPFIRMWARE = Dialect(
-    name="reprapfirmware",
+    name="reprap",
     title="RepRapFirmware 3 (Duet)",
     numbered=True,
     checked=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.printer.dialects.base import PROBE_COMMAND, BadLine, Counter, Dialect, Duplicate
 
 SMOOTHIEWARE = Dialect(
-    name="smoothieware",
+    name="smoothie",
     title="Smoothieware",
     numbered=True,
     checked=True,

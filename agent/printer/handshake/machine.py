@@ -13,9 +13,24 @@ from __future__ import annotations
 from enum import StrEnum
 
 from agent.domain.printer import FirmwareInfo, Temperature
-from agent.printer.dialects import GENERIC, PROBE_COMMAND, Dialect, OkOn, identify
+from agent.printer.dialects import GENERIC, PROBE_COMMAND, Counter, Dialect, OkOn, identify
 from agent.printer.handshake.answers import firmware_info, line_number
 from agent.printer.handshake.results import Answered, BoardHalted, Garbage, HandshakeResult, Silent
+from agent.printer.handshake.timing import (
+    ANSWER_S,
+    BOOT_QUIET_S,
+    BUSY_GRACE_S,
+    BUSY_LIMIT_S,
+    CLEAR_S,
+    GARBAGE_BYTES,
+    GARBAGE_RATIO,
+    HALT_WAIT_S,
+    MAX_LINE_BYTES,
+    NAME_QUIET_S,
+    PATIENCE_S,
+    QUESTIONS,
+    QUIET_S,
+)
 from agent.printer.replies import (
     Busy,
     Capability,
@@ -27,6 +42,7 @@ from agent.printer.replies import (
     LineFault,
     Model,
     Ok,
+    PrinterError,
     Reply,
     Resend,
     ResetCause,
@@ -35,31 +51,6 @@ from agent.printer.replies import (
     UnknownCommand,
     parse_line,
 )
-
-PATIENCE_S = 10.0
-"""Without a sign of life: a boot loader takes 2 s, a settings dump 0.3 s, media and EEPROM some more."""
-CLEAR_S = 0.1
-"""For the refusal of a half line; a firmware answers within milliseconds, an FTDI adapter adds 16."""
-QUIET_S = 0.05
-"""After a refusal: its `Resend` and `ok` follow at once."""
-ANSWER_S = 1.0
-"""A live firmware answers M115 (2 kB of capabilities, 0.2 s at 115,200 baud) well within this."""
-NAME_QUIET_S = 0.3
-"""Capabilities come without a pause; firmwares that send the ok first end with silence."""
-BOOT_QUIET_S = 0.8
-"""A boot dump has pauses of some hundred milliseconds while the firmware looks for media."""
-HALT_WAIT_S = 3.0
-"""A Prusa MK3 restarts by itself after a halt; others stay dead."""
-BUSY_GRACE_S = 6.0
-"""Three periods of the keep-alive message (M113 S2)."""
-BUSY_LIMIT_S = 3600.0
-"""Longer than any bed levelling or heat-up; somebody who let M600 wait for a night has to connect again."""
-QUESTIONS = 4
-"""Attempts per question to a firmware that is known to live."""
-GARBAGE_BYTES = 16
-GARBAGE_RATIO = 0.25
-"""At a wrong rate about half of the bytes are no text; line noise stays under one in a hundred."""
-MAX_LINE_BYTES = 4096
 
 _TEXT_BYTES = bytes(range(0x20, 0x7F)) + b"\r\n\t"
 
@@ -97,6 +88,8 @@ class Handshake:
         self._phase = _Phase.CLEARING
         self._out = bytearray()
         self._tail = b""
+        self._fields: dict[str, str] = {}
+        self._capabilities: dict[str, bool] = {}
         self._began_s = self._heard_s = self._busy_s = float("-inf")
         self._deadline: float | None = None
         self._bytes = self._odd_bytes = 0
@@ -104,8 +97,6 @@ class Handshake:
         self._greeting = ""
         self._restarted = False
         self._halted: Halted | None = None
-        self._fields: dict[str, str] = {}
-        self._capabilities: dict[str, bool] = {}
         self._temperatures: dict[str, Temperature] = {}
         self._asked = 0  # questions of this phase
         self._lines_sent = 0
@@ -113,8 +104,6 @@ class Handshake:
         self._count_done = False
         self._named: int | None = None  # this round's answer of the counter
         self._last_line: int | None = None
-
-    # -- for the caller --
 
     def start(self, now: float) -> None:
         """Begin: the port has just been opened."""
@@ -202,14 +191,27 @@ class Handshake:
                 self._count_heard(number - 1, now)
             case Model(text=text):
                 self._model_heard(text, now)
-            case UnknownCommand() if self._phase is _Phase.NAMING:
-                self._name_known(now)
-            case Ok() if self._phase is _Phase.NAMING and self._fields:
-                # Everything belongs to this ok, unless the firmware acknowledges before it answers.
-                if identify(firmware_info(self._fields, self._capabilities)).ok_on is not OkOn.RECEIVED:
-                    self._name_known(now)
-            case Ok() if self._phase is _Phase.CLEARING:
-                self._deadline = max(self._deadline or now, now + QUIET_S)
+            case UnknownCommand() | PrinterError():
+                self._refused(reply, now)
+            case Ok():
+                self._acknowledged(now)
+
+    def _refused(self, reply: UnknownCommand | PrinterError, now: float) -> None:
+        if self._phase is _Phase.NAMING and isinstance(reply, UnknownCommand):
+            self._name_known(now)
+        elif self._phase is _Phase.COUNTING and self._dialect and self._dialect.counter is Counter.M409:
+            self._count_done = True  # RepRapFirmware 2 has no object model
+            self._next(now)
+
+    def _acknowledged(self, now: float) -> None:
+        if self._phase is _Phase.CLEARING:
+            self._deadline = max(self._deadline or now, now + QUIET_S)
+        elif self._phase is _Phase.NAMING and self._fields and not self._acknowledges_early():
+            self._name_known(now)
+
+    def _acknowledges_early(self) -> bool:
+        """Tell whether an ok comes before the answer it belongs to."""
+        return identify(firmware_info(self._fields, self._capabilities)).ok_on is OkOn.RECEIVED
 
     def _booted(self, text: str, now: float) -> None:
         """Forget everything: another program may run on the board, and its counter starts anew."""
@@ -267,12 +269,13 @@ class Handshake:
 
     def _countable(self) -> bool:
         """Tell whether to ask a counter; a stranger is asked too: who refuses like Marlin is one."""
-        dialect = self._dialect
-        return dialect is None or dialect.counter is not None or (dialect is GENERIC and not self._forced)
+        if self._dialect is None or self._dialect.counter is not None:
+            return True
+        return self._dialect is GENERIC and not self._forced
 
     def _send(self, line: bytes) -> None:
         self._out += line + b"\n"
-        self._lines_sent += 1
+        self._lines_sent += line.count(b"\n") + 1
 
     def _ask(self, line: bytes, now: float) -> None:
         self._asked += 1
@@ -301,9 +304,8 @@ class Handshake:
             self._enter(_Phase.TICKLING, now)
             self._ask(b"M105", now)
         else:
-            if not self._alive:
-                self._send(b"")  # perhaps the board was still booting and took half of our line
-            self._ask(b"M115", now)
+            # A board that was still booting may have taken half of our line.
+            self._ask(b"M115" if self._alive else b"\nM115", now)
 
     def _wait_busy(self, now: float) -> None:
         """M115 waits in the firmware's queue; the counter is answered even now if there is room."""
@@ -327,8 +329,7 @@ class Handshake:
         self._ask_counter(now)
 
     def _ask_counter(self, now: float) -> None:
-        command = self._dialect.probe_command if self._dialect is not None else None
-        self._ask(command or PROBE_COMMAND, now)
+        self._ask((self._dialect and self._dialect.probe_command) or PROBE_COMMAND, now)
 
     def _count_due(self, now: float) -> None:
         named, self._named = self._named, None
@@ -367,8 +368,6 @@ class Handshake:
                 self._ask(b"M105", now)
             else:
                 self.result = Silent(_MUTE, heard=True)
-
-    # -- the end --
 
     def _is_busy(self, now: float) -> bool:
         return now - self._busy_s <= BUSY_GRACE_S

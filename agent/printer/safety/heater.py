@@ -74,6 +74,7 @@ class WatchedHeater:
         self._keep_s = max(self._rise_s, FALL_S / speed, OFF_WINDOW_S / speed, self._hot_for_s)
         self._history: deque[tuple[float, float]] = deque()
         self._target_s = 0.0  # when the target was set
+        self._target_known = False  # false after connecting in the middle of a heat-up of Marlin 1.x
         self._low_s: float | None = None  # since when it is on its way up
         self._arrived = False
         self._hot_s: float | None = None
@@ -88,8 +89,10 @@ class WatchedHeater:
     def observe(self, reading: Temperature, now: float, *, has_target: bool) -> Alarm | None:
         """Take one reading and return the alarm it raises, if any."""
         self.seen_s = now
-        if has_target and reading.target != self.target:
-            self._new_target(reading.target, now)
+        if has_target:
+            self._target_known = True
+            if reading.target != self.target:
+                self._new_target(reading.target, now)
         alarm = self._believe(reading.actual, now)
         if alarm is None and self._raised is None and self._history and self._history[-1][0] == now:
             alarm = self._judge(now)
@@ -175,6 +178,8 @@ class WatchedHeater:
         self._low_s = self._hot_s = None
 
     def _judge(self, now: float) -> Alarm | None:
+        if not self._target_known:
+            return self._limit(now)
         return self._limit(now) or (self._on(now) if self.on else self._off(now))
 
     def _limit(self, now: float) -> Alarm | None:

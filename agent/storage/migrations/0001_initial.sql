@@ -34,7 +34,7 @@ CREATE TABLE jobs (
     CHECK (state != 'completed' OR copies_done = copies)
 ) STRICT;
 
-CREATE INDEX jobs_by_state ON jobs (state);
+CREATE INDEX jobs_by_state ON jobs (state, priority DESC, position, job_id);
 CREATE INDEX jobs_by_touch ON jobs (touched);
 -- A unit has one bed: a second job on it is a bug that the database itself refuses.
 CREATE UNIQUE INDEX jobs_one_on_the_bed ON jobs ((1)) WHERE state IN ('printing', 'paused');

@@ -43,13 +43,13 @@ class Cli:
         """Run with --json: exactly one document on stdout."""
         return json.loads(self(*arguments, "--json", code=code, stdin=stdin).stdout)
 
-    def process(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run in a process of its own."""
-        return subprocess.run(
-            [sys.executable, "-m", "agent", *arguments],
-            text=True, capture_output=True, check=False, cwd=ROOT, timeout=30,
-            env={**os.environ, "FABUNIT_SOCKET": str(self.socket)}, **options,
-        )  # fmt: skip
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command in a process of its own."""
+        environ = {**os.environ, "FABUNIT_SOCKET": str(self.socket)}
+        command = [sys.executable, "-m", "agent", *arguments]
+        return subprocess.Popen(
+            command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, env=environ
+        )
 
 
 @pytest.fixture
@@ -63,6 +63,12 @@ def served() -> Iterator[Served]:
 def cli(served: Served) -> Cli:
     """Run commands against the served unit."""
     return Cli(served.path)
+
+
+@pytest.fixture
+def quick_polling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `--wait` look often."""
+    monkeypatch.setattr("agent.cli.follow.POLL_S", 0.01)
 
 
 @pytest.fixture

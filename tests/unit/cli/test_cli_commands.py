@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.domain.job import JobState, Reason
-from agent.domain.printer import PrinterSnapshot, PrinterState
+from agent.domain.printer import PrinterSnapshot
 from tests.unit.control.fake_unit import make_job, with_prompt
+from tests.unit.control.served import DEADLINE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -247,8 +248,9 @@ def finish_soon(
     return thread
 
 
+@pytest.mark.usefixtures("quick_polling")
 @pytest.mark.parametrize(
-    ("state", "reason", "code"),
+    "outcome",
     [
         (JobState.COMPLETED, None, 0),
         (JobState.FAILED, Reason.PRINTER_HALTED, 1),
@@ -257,15 +259,9 @@ def finish_soon(
     ],
 )
 def test_print_wait_ends_as_the_job_ends(
-    cli: Cli,
-    served: Served,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    state: JobState,
-    reason: Reason | None,
-    code: int,
+    cli: Cli, served: Served, tmp_path: Path, outcome: tuple[JobState, Reason | None, int]
 ) -> None:
-    monkeypatch.setattr("agent.cli.follow.POLL_S", 0.01)
+    state, reason, code = outcome
     ending = finish_soon(served, "j-5", state, reason)
     lines = cli("print", gcode(tmp_path), "--wait", code=code).stdout.splitlines()
     ending.join()
@@ -273,46 +269,40 @@ def test_print_wait_ends_as_the_job_ends(
     assert lines[-1] == f"part.gcode  {state}" + (f": {reason}" if reason else "")
 
 
-def test_print_wait_as_json_is_one_document(
-    cli: Cli, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("agent.cli.follow.POLL_S", 0.01)
+@pytest.mark.usefixtures("quick_polling")
+def test_print_wait_as_json_is_one_document(cli: Cli, served: Served, tmp_path: Path) -> None:
     ending = finish_soon(served, "j-5", JobState.COMPLETED)
     document = cli.json("print", gcode(tmp_path), "--wait")
     ending.join()
     assert [job["state"] for job in document["jobs"]] == ["completed"]
 
 
-def test_watch_without_a_terminal_writes_lines_and_follows_until_the_daemon_goes(
-    cli: Cli, served: Served
-) -> None:
-    timer = threading.Timer(0.5, lambda: served.in_loop(served.server.stop))
-    timer.start()
-    result = cli.process("status", "--watch", "--interval", "0.1")
-    timer.join()
-    assert result.returncode == 0, result.stderr
-    lines = result.stdout.splitlines()
-    assert len(lines) >= 2
-    assert (
+def followed(cli: Cli, served: Served, *arguments: str, lines: int) -> tuple[list[str], int, str]:
+    """Run a command that follows a stream; stop the daemon after so many lines. Returns lines, exit code, stderr."""
+    with cli.start(*arguments) as process:
+        assert process.stdout is not None
+        read = [process.stdout.readline() for _ in range(lines)]
+        served.in_loop(served.server.stop)
+        _, errors = process.communicate(timeout=DEADLINE_S)
+    return read, process.returncode, errors
+
+
+def test_watch_without_a_terminal_writes_lines_until_the_daemon_stops(cli: Cli, served: Served) -> None:
+    lines, code, errors = followed(cli, served, "status", "--watch", "--interval", "0.1", lines=2)
+    assert (code, errors) == (0, "")
+    facts = (
         "printing  42 %  layer 45/120  left 52 min  nozzle 214.8/215  bed 60.1/60  bed occupied  resends 3"
-        in lines[0]
     )
+    assert all(facts in line for line in lines)
 
 
 def test_watch_as_json_is_one_document_per_line(cli: Cli, served: Served) -> None:
-    timer = threading.Timer(0.5, lambda: served.in_loop(served.server.stop))
-    timer.start()
-    result = cli.process("status", "--watch", "--json", "--interval", "0.1")
-    timer.join()
-    documents = [json.loads(line) for line in result.stdout.splitlines()]
-    assert len(documents) >= 2
-    assert documents[0]["printer"]["state"] == PrinterState.PRINTING
+    lines, code, _ = followed(cli, served, "status", "--watch", "--json", "--interval", "0.1", lines=2)
+    assert code == 0
+    assert [json.loads(line)["printer"]["state"] for line in lines] == ["printing", "printing"]
 
 
 def test_follow_the_log(cli: Cli, served: Served) -> None:
     served.unit.ring.append({"t_ms": 0, "level": "info", "event": "first"})
-    timer = threading.Timer(0.5, lambda: served.in_loop(served.server.stop))
-    timer.start()
-    result = cli.process("logs", "-f", "--json")
-    timer.join()
-    assert [json.loads(line)["event"] for line in result.stdout.splitlines()] == ["first"]
+    lines, code, _ = followed(cli, served, "logs", "-f", "--json", lines=1)
+    assert (json.loads(lines[0])["event"], code) == ("first", 0)

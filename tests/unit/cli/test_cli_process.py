@@ -31,7 +31,7 @@ def loaded(code: str) -> set[str]:
     return set(result.stdout.splitlines()[-1].split())
 
 
-HEAVY = {"pydantic", "asyncio", "structlog", "starlette", "uvicorn", "rich", "serial", "sqlite3", "ssl"}
+HEAVY = {"pydantic", "asyncio", "structlog", "starlette", "uvicorn", "rich", "serial", "sqlite3"}
 
 
 def test_the_entry_point_loads_only_click() -> None:
@@ -56,7 +56,8 @@ def test_commands_load_nothing_heavy(name: str) -> None:
 
 def test_status_against_a_daemon_loads_nothing_heavy(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FABUNIT_SOCKET", str(cli.socket))
-    program = "from agent.cli.main import main\ntry:\n    main(['status'])\nexcept SystemExit as end: assert not end.code"
+    program = "from agent.cli.main import main\ntry:\n    main(['status'])\n"
+    program += "except SystemExit as end:\n    assert not end.code"
     assert loaded(program) & HEAVY == set()
 
 
@@ -166,14 +167,11 @@ def test_a_fault_of_ours_is_reported_not_hidden(cli: Cli, served: Served) -> Non
 
 def test_ctrl_c_is_130_and_quiet(cli: Cli, served: Served) -> None:
     served.unit.ring.append({"t_ms": 0, "level": "info", "event": "ready"})
-    process = subprocess.Popen(
-        [sys.executable, "-m", "agent", "logs", "-f"], cwd=ROOT, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "FABUNIT_SOCKET": str(cli.socket)},
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert "ready" in process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=10)
+    with cli.start("logs", "-f") as process:
+        assert process.stdout is not None
+        assert "ready" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
     assert process.returncode == 130
     assert (out, err.strip()) == ("", "")
 

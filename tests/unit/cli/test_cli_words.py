@@ -6,7 +6,7 @@ import io
 import itertools
 import time
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -22,6 +22,9 @@ from agent.control.status import StatusParts, status_document
 from agent.control.unit import UnitIdentity
 from agent.domain.printer import PrinterSnapshot, PrinterState
 from tests.unit.control.fake_unit import FakeUnit, make_job, printing_unit, with_prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.parametrize(
@@ -126,7 +129,7 @@ def drawn(status: dict[str, Any], width: int, **options: Any) -> list[str]:
     return [line.rstrip() for line in out.getvalue().splitlines()]
 
 
-SITUATIONS = {
+SITUATIONS: dict[str, Callable[[], FakeUnit]] = {
     "printing": lambda: printing_unit(now_s=600.0),
     "prompt": lambda: with_prompt(printing_unit(now_s=600.0)),
     "empty": FakeUnit,
@@ -174,7 +177,7 @@ def test_a_terminal_without_unicode_gets_ascii_curves() -> None:
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="replace")
     Console(file=out, width=80, color_system=None).print(render(document(printing_unit(now_s=600.0))))
     out.flush()
-    raw = out.buffer.getvalue()  # type: ignore[attr-defined] # the BytesIO above
+    raw = out.buffer.getvalue()
     assert b"####" in raw
 
 

@@ -24,8 +24,8 @@ def test_a_typical_start() -> None:
 
 def test_g90_and_the_extruder_depend_on_the_firmware() -> None:
     lines = [b"M83", b"G91", b"G1 Z5", b"G90"]
-    assert fold(ModalState.start("marlin_2"), lines).absolute_e is True
-    assert fold(ModalState.start("prusa_mk3"), lines).absolute_e is False
+    assert fold(ModalState.start("marlin"), lines).absolute_e is True
+    assert fold(ModalState.start("prusa"), lines).absolute_e is False
     assert fold(ModalState.start("klipper"), lines).absolute_e is False
 
 

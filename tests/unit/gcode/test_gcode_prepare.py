@@ -299,7 +299,7 @@ def test_a_file_larger_than_a_block_keeps_its_lines(gate: Gate) -> None:
 
 
 def test_the_demo_part_passes_without_errors_or_warnings(tmp_path: Path) -> None:
-    result = prepare(paths.demo_part(), tmp_path, _ANY, "marlin_2")
+    result = prepare(paths.demo_part(), tmp_path, _ANY, "marlin")
     assert {f.severity for f in result.findings} <= {Severity.INFO}
     assert 900 < (result.metadata.estimate_s or 0) < 1500
     assert len(result.layers) > 100

@@ -545,6 +545,21 @@ async def test_suspending_leaves_the_print_for_the_next_daemon(
         await _until_printing(queue, printer, 3)
 
 
+async def test_a_suspended_pipeline_starts_no_print(
+    queue: Queue, store: ArtefactStore, printer: FakePrinter, running: Running
+) -> None:
+    printer.is_idle.clear()
+    job = await _add(queue, store)
+    async with running() as pipeline:
+        await _until_state(queue, job, JobState.READY)
+        pipeline.suspend()
+        printer.is_idle.set()
+        other = await _add(queue, store, b"G28 ; two\n")
+        await _until_state(queue, other, JobState.READY)
+    assert printer.orders == []
+    assert await queue.bed() is Bed.CLEAR
+
+
 async def test_a_wish_to_cancel_outlives_the_daemon(
     queue: Queue, store: ArtefactStore, printer: FakePrinter, running: Running
 ) -> None:
@@ -614,10 +629,13 @@ async def test_files_nobody_needs_are_collected(
     orphan.parent.mkdir()
     orphan.write_bytes(b"orphan")
     (store.prepared_dir / ("c" * 64 + ".gcode")).write_bytes(b"orphan")
+    unfinished = store.prepared_dir / ".preparing-x.tmp"
+    unfinished.write_bytes(b"left by a killed gate")
     job = await _add(queue, store)
     async with running():
         order = await _until_printing(queue, printer)
         assert not orphan.exists()
+        assert not unfinished.exists()
         assert [path.name for path in store.prepared_dir.glob("*.gcode")] == [order.path.name]
         assert store.path(job.artefact_sha256).exists()
 

@@ -119,7 +119,7 @@ def test_moves_do_to_the_queue_what_they_do_to_a_list(data: st.DataObject) -> No
     jobs: list[Job] = []
     for number in range(count):
         priority = data.draw(st.integers(-1, 1))
-        jobs.append(make(f"j{number}", position=next_position(jobs), priority=priority))
+        jobs.append(make(f"j{number}", position=next_position(float(number)), priority=priority))
     for _ in range(data.draw(st.integers(0, 40))):
         model = _order(jobs)
         moved = data.draw(st.sampled_from(model))

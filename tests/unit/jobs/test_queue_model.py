@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -247,6 +248,20 @@ class QueueMachine(RuleBasedStateMachine):
         # A job that comes back from the printer stands where its priority and position put it.
         self.order = [other.job_id for other in self._do(self.queue.list())]
 
+    @invariant()
+    @precondition(lambda self: self.on_bed)
+    def nothing_touches_a_print(self) -> None:
+        assert self.on_bed is not None
+        job_id, _ = self.on_bed
+        for work in (
+            self.queue.clear_bed(),
+            self.queue.hold(job_id),
+            self.queue.move(job_id, At(to=1)),
+            self.queue.retry(job_id),
+            self.queue.start_print(job_id, self._prepared(job_id), "usb:1"),
+        ):
+            self._attempt(work, is_allowed=False)
+
     @rule()
     def clear_bed(self) -> None:
         if self._attempt(self.queue.clear_bed(), is_allowed=self.on_bed is None):
@@ -295,4 +310,6 @@ async def _as_coroutine(work: Awaitable[T]) -> T:
 
 
 TestQueueModel = QueueMachine.TestCase
+# Hypothesis takes up to five minutes to find the shortest way to a failure; it is worth the wait.
+TestQueueModel.pytestmark = pytest.mark.timeout(400)  # type: ignore[attr-defined]
 TestQueueModel.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)

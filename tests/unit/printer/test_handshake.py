@@ -102,7 +102,7 @@ def test_a_board_reset_by_opening_is_waited_for(boot_s: float) -> None:
     board = Booting()
     board.say(boot_s, b"\x00\xfe\x80" + BANNER[0], *BANNER[1:])
     board.say(boot_s + 0.6, b"echo:SD card ok")
-    result, took_s = meet(board, remembered=by_name("prusa_mk3"), firmware=FIRMWARE)
+    result, took_s = meet(board, remembered=by_name("prusa"), firmware=FIRMWARE)
     assert isinstance(result, Answered)
     assert result.restarted
     assert result.greeting == "start"
@@ -211,7 +211,7 @@ def test_a_board_that_reboots_after_its_halt_is_met_again() -> None:
     board.say(0.05, b"Error:Printer halted. kill() called!")
     board.say(2.0, b"start", b"echo: 3.14.0-8094")
     result = answered(board)
-    assert result.dialect.name == "prusa_mk3"
+    assert result.dialect.name == "prusa"
     assert result.restarted
 
 

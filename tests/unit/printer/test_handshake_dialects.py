@@ -37,13 +37,24 @@ class Duet(Simple):
             super().hear(line, now)
 
 
-@pytest.mark.parametrize("known", [{}, {"remembered": by_name("reprapfirmware"), "firmware": FIRMWARE}])
+@pytest.mark.parametrize("known", [{}, {"remembered": by_name("reprap"), "firmware": FIRMWARE}])
 def test_reprapfirmware_is_asked_by_its_object_model(known: dict[str, object]) -> None:
     board = Duet(last=500)
     result = answered(board, **known)
-    assert result.dialect.name == "reprapfirmware"
+    assert result.dialect.name == "reprap"
     assert result.last_line == 500
     assert not any(line.startswith(b"N") for line in board.heard)
+
+
+def test_an_old_reprapfirmware_has_no_object_model() -> None:
+    table = {
+        b"M115": (b"FIRMWARE_NAME: RepRapFirmware for Duet 2 FIRMWARE_VERSION: 2.05", b"ok"),
+        b'M409 K"inputs[].lineNumber"': (b"Error: Bad command: M409", b"ok"),
+    }
+    result, took_s = meet(Simple(table))
+    assert isinstance(result, Answered)
+    assert (result.dialect.name, result.last_line) == ("reprap", None)
+    assert took_s < 1
 
 
 def test_smoothieware_refuses_without_an_ok_and_greets_everybody() -> None:
@@ -54,7 +65,7 @@ def test_smoothieware_refuses_without_an_ok_and_greets_everybody() -> None:
     board = Simple(table, blank_ok=True)
     board.say(0.01, b"Smoothie", b"ok")
     result = answered(board)
-    assert (result.dialect.name, result.last_line) == ("smoothieware", 23)
+    assert (result.dialect.name, result.last_line) == ("smoothie", 23)
     assert result.greeting == "Smoothie"
     assert not result.restarted
 

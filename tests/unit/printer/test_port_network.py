@@ -51,11 +51,8 @@ def test_raw_tcp(listener: socket.socket) -> None:
 def test_a_full_tcp_line_takes_nothing(listener: socket.socket) -> None:
     port = open_port(f"socket://127.0.0.1:{listener.getsockname()[1]}", 115200)
     server, _ = listener.accept()
-    total = 0
-    while taken := port.write(b"x" * 65536):
-        total += taken
-        assert total < 100_000_000
-    assert port.write(b"x") == 0
+    # The kernel's buffers grow for a while before they are full.
+    eventually(lambda: not any(port.write(b"x" * 65536) for _ in range(200)))
     port.close()
     server.close()
 

@@ -278,6 +278,14 @@ def test_lines_without_targets_do_not_switch_a_heater_off() -> None:
     assert alarms[0].fault is Fault.FALLING
 
 
+def test_connecting_in_the_middle_of_a_heat_up_that_names_no_target() -> None:
+    watch = HeaterWatch(LIMITS)
+    for now in range(200):
+        bare = {"T0": Temperature(min(210.0, 20.0 + 2 * now))}
+        assert watch.observe(bare, float(now), has_targets=False) == []
+    assert watch.observe({"T0": Temperature(210.0, 210.0)}, 201.0) == []
+
+
 def test_a_chamber_need_not_arrive() -> None:
     watch = HeaterWatch(LIMITS)
     for now in range(4000):

@@ -40,7 +40,9 @@ class TestDamage:
 
     @given(st.binary(max_size=300), st.integers())
     def test_any_bytes_pass_through_the_faulty_line(self, data: bytes, seed: int) -> None:
-        line = FaultyLine(LineFaults(flip_in=0.5, drop_bytes_in=0.5, flip_out=0.5, drop_bytes_out=0.5, drop_ok=0.5), seed)
+        line = FaultyLine(
+            LineFaults(flip_in=0.5, drop_bytes_in=0.5, flip_out=0.5, drop_bytes_out=0.5, drop_ok=0.5), seed
+        )
         line.inbound(data)
         line.outbound(data)
 
@@ -59,7 +61,9 @@ def run(**settings: object) -> tuple[list[str], Rig]:
 
 
 class TestOnTheWire:
-    @pytest.mark.parametrize("fault", ["flip_in", "flip_out", "drop_bytes", "drop_bytes_out", "drop_ok", "double_ok"])
+    @pytest.mark.parametrize(
+        "fault", ["flip_in", "flip_out", "drop_bytes", "drop_bytes_out", "drop_ok", "double_ok"]
+    )
     def test_a_seed_repeats_itself_and_another_differs(self, fault: str) -> None:
         first, _ = run(seed=5, **{fault: 0.05})
         again, _ = run(seed=5, **{fault: 0.05})

@@ -49,8 +49,13 @@ class TestHeater:
         heater.set_target(200.0, 0.0)
         assert heater.reached_at() == pytest.approx(TIME_TO_200_S / 10.0)
 
-    @given(st.lists(st.tuples(st.floats(0.1, 100), st.floats(0, 300)), min_size=1, max_size=20), st.floats(0, 100))
-    def test_temperature_never_jumps_and_stays_in_bounds(self, steps: list[tuple[float, float]], probe: float) -> None:
+    @given(
+        st.lists(st.tuples(st.floats(0.1, 100), st.floats(0, 300)), min_size=1, max_size=20),
+        st.floats(0, 100),
+    )
+    def test_temperature_never_jumps_and_stays_in_bounds(
+        self, steps: list[tuple[float, float]], probe: float
+    ) -> None:
         heater, now = Heater(HOTEND), 0.0
         for wait_s, target in steps:
             now += wait_s

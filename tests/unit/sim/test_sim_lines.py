@@ -48,7 +48,9 @@ class TestLineCounter:
     def test_text_keeps_its_own_blanks_and_loses_only_the_trailing_ones(self, counter: LineCounter) -> None:
         assert counter.check(framed(10, "M117  two  blanks  ")[:-1]) == Accepted(10, b"M117  two  blanks")
 
-    def test_the_last_star_starts_the_checksum_and_the_first_ends_the_command(self, counter: LineCounter) -> None:
+    def test_the_last_star_starts_the_checksum_and_the_first_ends_the_command(
+        self, counter: LineCounter
+    ) -> None:
         assert counter.check(framed(10, "M117 a*b")[:-1]) == Accepted(10, b"M117 a")
 
     def test_a_star_without_a_number_is_cut_off(self, counter: LineCounter) -> None:

@@ -38,7 +38,12 @@ class TestTrapezoid:
         assert duration == pytest.approx(0.1)
 
     @given(
-        st.floats(0.01, 500), st.floats(0.1, 500), st.floats(10, 10000), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)
+        st.floats(0.01, 500),
+        st.floats(0.1, 500),
+        st.floats(10, 10000),
+        st.floats(0, 1),
+        st.floats(0, 1),
+        st.floats(0, 1),
     )
     def test_the_area_under_the_speed_is_the_distance(
         self, distance: float, speed: float, acceleration: float, entry: float, exit_: float, part: float
@@ -48,7 +53,11 @@ class TestTrapezoid:
         entry_sq = min(entry_sq, exit_sq + 2 * acceleration * distance)
         peak, duration = trapezoid(distance, speed, acceleration, entry_sq, exit_sq)
         plan = Plan(
-            Move(distance, speed, acceleration, entry_sq, HOME, HOME), sqrt(entry_sq), sqrt(exit_sq), peak, duration
+            Move(distance, speed, acceleration, entry_sq, HOME, HOME),
+            sqrt(entry_sq),
+            sqrt(exit_sq),
+            peak,
+            duration,
         )
         assert plan.distance_after(duration) == pytest.approx(distance, rel=1e-6, abs=1e-9)
         assert 0.0 <= plan.distance_after(part * duration) <= distance * (1 + 1e-9)
@@ -68,7 +77,11 @@ class TestLookAhead:
         return entries[1:]
 
     @given(
-        st.lists(st.tuples(st.floats(0.05, 20), st.floats(5, 300), st.floats(100, 5000), st.floats(0, 1)), min_size=1, max_size=30)
+        st.lists(
+            st.tuples(st.floats(0.05, 20), st.floats(5, 300), st.floats(100, 5000), st.floats(0, 1)),
+            min_size=1,
+            max_size=30,
+        )
     )
     def test_equals_two_passes_over_all_moves(self, raw: list[tuple[float, float, float, float]]) -> None:
         moves, last = [], 0.0
@@ -173,10 +186,17 @@ class TestPrinting:
 
     def test_limits_and_overrides_change_the_time(self) -> None:
         times = {}
-        for name, first in (("plain", "M220 S100"), ("half", "M220 S50"), ("slow", "M203 X20"), ("soft", "M201 X50")):
+        for name, first in (
+            ("plain", "M220 S100"),
+            ("half", "M220 S50"),
+            ("slow", "M203 X20"),
+            ("soft", "M201 X50"),
+        ):
             rig = Rig()
             stream(rig, [first, "G1 X100 F3000", "M400"])
-            times[name] = rig.firmware.statistics.current.actual_s or rig.firmware.summary(rig.now)["actual_s"]
+            times[name] = (
+                rig.firmware.statistics.current.actual_s or rig.firmware.summary(rig.now)["actual_s"]
+            )
         assert times["half"] == pytest.approx(2.0 * float(str(times["plain"])), rel=0.02)
         assert times["slow"] == pytest.approx(100.0 / 20.0, rel=0.02)
         assert times["soft"] == pytest.approx(100.0 / 50.0 + 50.0 / 50.0, rel=0.01)

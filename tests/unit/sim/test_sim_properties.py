@@ -61,7 +61,9 @@ wild_line = st.one_of(
     st.sampled_from(COMMANDS).map(lambda text: text.encode() + b"\n"),
     st.builds(framed, st.integers(-3, 20), st.sampled_from(COMMANDS)),
     st.builds(framed, st.integers(-3, 20), st.text(max_size=40)),
-    st.text(alphabet="GMNTXYZEFSPIJR*0123456789.- ;\\\x08\x00\r", max_size=60).map(lambda t: t.encode() + b"\n"),
+    st.text(alphabet="GMNTXYZEFSPIJR*0123456789.- ;\\\x08\x00\r", max_size=60).map(
+        lambda t: t.encode() + b"\n"
+    ),
 )
 
 

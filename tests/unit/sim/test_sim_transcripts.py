@@ -124,12 +124,20 @@ class TestNumberedLines:
     def test_lines_of_95_characters_pass_and_96_never_do(self, rig: Rig) -> None:
         text = "M117 " + "x" * 100
         for size, accepted in ((95, True), (96, False), (97, False)):
-            line = next(f for f in (framed(rig.firmware.board.counter.last + 1, text[:k]) for k in range(100)) if len(f) == size + 1)
+            line = next(
+                f
+                for f in (framed(rig.firmware.board.counter.last + 1, text[:k]) for k in range(100))
+                if len(f) == size + 1
+            )
             assert (rig.send(line) == ["ok"]) is accepted, size
         assert rig.firmware.statistics.rejected == 2
 
     def test_a_comment_before_the_checksum_loses_it(self, rig: Rig) -> None:
-        assert rig.send("N2 M105 ; note*14") == ["Error:No Checksum with line number, Last Line: 1", "Resend: 2", "ok"]
+        assert rig.send("N2 M105 ; note*14") == [
+            "Error:No Checksum with line number, Last Line: 1",
+            "Resend: 2",
+            "ok",
+        ]
 
     def test_the_probe_with_an_impossible_number_finds_the_last_line(self, rig: Rig) -> None:
         rig.send(b"N2 G1 X")  # the host died in the middle of a line
@@ -311,7 +319,11 @@ class TestLongCommands:
 
 class TestStops:
     def test_m112(self, rig: Rig) -> None:
-        assert rig.send("M112") == ["echo:M112 Shutdown", "Error:Printer halted. kill() called!", "//action:poweroff"]
+        assert rig.send("M112") == [
+            "echo:M112 Shutdown",
+            "Error:Printer halted. kill() called!",
+            "//action:poweroff",
+        ]
         assert rig.send("M105") == []
         assert rig.wait(100) == []
         assert rig.firmware.board.hotend.target == 0.0

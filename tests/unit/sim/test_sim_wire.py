@@ -85,7 +85,11 @@ class TestOverflow:
         rig.wait(0.1)
         rig.firmware.receive(moves(1, 6), rig.now)
         rig.wait(3)
-        assert sum(int(str(event["bytes"])) for event in rig.events("overflow")) == rig.firmware.statistics.lost_bytes > 0
+        assert (
+            sum(int(str(event["bytes"])) for event in rig.events("overflow"))
+            == rig.firmware.statistics.lost_bytes
+            > 0
+        )
 
     def test_a_usb_port_loses_nothing(self) -> None:
         rig = Rig(baud=0)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
@@ -46,6 +47,26 @@ async def test_stored_under_its_digest(store: ArtefactStore, tmp_path: Path) -> 
     assert store.path(digest).read_bytes() == LINES
     assert store.path(digest).stat().st_mode & 0o777 == 0o600
     assert _files(tmp_path) == [f"artefacts/{digest[:2]}/{digest}"]
+
+
+async def test_flushed_before_it_has_its_name_and_the_folder_after(
+    store: ArtefactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def logged_fsync(descriptor: int) -> None:
+        steps.append("sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
+        fsync(descriptor)
+
+    def logged_replace(path: Path, target: Path) -> Path:
+        steps.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", logged_fsync)
+    monkeypatch.setattr(Path, "replace", logged_replace)
+    await store.add(_stream(LINES), "x.gcode")
+    assert steps == ["sync file", "sync folder", "rename", "sync folder"]
 
 
 async def test_many_batches(store: ArtefactStore) -> None:

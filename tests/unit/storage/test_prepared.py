@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 import pytest
 
 from agent.domain.artefact import Finding, Layer, Metadata, Prepared, Severity
 from agent.domain.errors import StorageError
-from agent.storage.prepared import PreparedShelf, from_document, to_document
+from agent.storage.prepared import PreparedShelf
 
 BYTES = b"G28\nG1 X1\n"
 
@@ -40,11 +39,6 @@ def _put(shelf: PreparedShelf, prepared: Prepared, content: bytes = BYTES) -> Pa
     path = shelf.path(prepared.sha256)
     path.write_bytes(content)
     return path
-
-
-def test_documents_round_trip_through_json() -> None:
-    prepared = _prepared()
-    assert from_document(json.loads(json.dumps(to_document(prepared)))) == prepared
 
 
 async def test_saved_and_loaded(shelf: PreparedShelf, tmp_path: Path) -> None:

@@ -1,0 +1,45 @@
+"""The printer as others see it: health of the line, warnings, transcript entries. Pure."""
+
+from __future__ import annotations
+
+from agent.domain.printer import Direction, PortHealth, TranscriptEntry
+from agent.printer.engine import LineEngine
+from agent.printer.transcript import TranscriptEntry as WireLine
+
+NOISY_RESENDS_PER_1000 = 5.0
+NOISY_LINES = 500
+"""A line that loses more than this over so many lines has a bad cable, and is reported before it kills a print."""
+_DIRECTIONS = {">": Direction.SENT, "<": Direction.RECEIVED, "!": Direction.NOTE}
+
+
+def health(engine: LineEngine | None, reconnects: int) -> PortHealth:
+    """The counters of a connection; zeroes without one."""
+    if engine is None:
+        return PortHealth(reconnects=reconnects)
+    latency = engine.pace.latency
+    return PortHealth(
+        lines_sent=engine.window.sent,
+        lines_acked=engine.window.acked,
+        resends=engine.resends,
+        timeouts=engine.timeouts,
+        garbled=engine.garbled,
+        ok_p50_ms=round(latency.percentile_s(0.5) * 1000, 3),
+        ok_p99_ms=round(latency.percentile_s(0.99) * 1000, 3),
+        reconnects=reconnects,
+    )
+
+
+def warnings(line: PortHealth) -> list[str]:
+    """What the counters say about the cable."""
+    if line.lines_sent < NOISY_LINES:
+        return []
+    per_thousand = 1000 * line.resends / line.lines_sent
+    if per_thousand < NOISY_RESENDS_PER_1000:
+        return []
+    lost = f"the line to the printer is noisy: {per_thousand:.0f} of 1,000 lines were sent again"
+    return [f"{lost}; try another USB cable or port"]
+
+
+def entry(line: WireLine, wall_ms: int) -> TranscriptEntry:
+    """A transcript line for people; `wall_ms` is the Unix time of monotonic zero in milliseconds."""
+    return TranscriptEntry(wall_ms + int(line.t_s * 1000), _DIRECTIONS[line.direction], line.text)
