@@ -11,7 +11,7 @@ from typing import TypeVar
 from agent.domain.artefact import Finding, Prepared, Severity
 from agent.domain.errors import RefusedError
 from agent.domain.events import Event, EventDraft, EventType, Stamp
-from agent.domain.job import Job, Reason
+from agent.domain.job import Job, JobState, Reason
 from agent.domain.prints import Bed, PrintOutcome, PrintRecord
 from agent.jobs import orders, placement, policy, print_writes
 from agent.jobs.changes import Changes

@@ -34,6 +34,8 @@ class Alarms:
         instant = min(instant, self.replug_at)
         if self._says_wait and idle:
             instant = min(instant, board.idle_since + WAIT_S)
+        if board.refusing:  # halted already: nothing more to protect
+            return instant
         if board.inactive_limit_s:
             instant = min(instant, self._inactive_at())
         if self._fault_at != inf:
@@ -50,6 +52,8 @@ class Alarms:
         if self._says_wait and idle and board.idle_since + WAIT_S <= now:
             board.say("wait")
             board.idle_since = now
+        if board.refusing:
+            return False
         if board.inactive_limit_s and self._inactive_at() <= now:
             board.kill(
                 f"Error:!! KILL caused by too much inactive time - current command: {board.last_text}",

@@ -7,7 +7,7 @@ seed gives the same strikes however the bytes were cut into reads.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, log
+from math import inf, log1p
 from random import Random
 
 
@@ -36,7 +36,7 @@ class Strikes:
             return inf
         if self._p >= 1.0:
             return 0
-        return int(log(1.0 - self.random.random()) / log(1.0 - self._p))
+        return int(log1p(-self.random.random()) / log1p(-self._p))
 
     def next(self) -> bool:
         """Whether the next line is struck."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rig import Rig
+from tests.integration.rig import Rig
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from rig import Rig, commands, spiral
+from tests.integration.rig import Rig, commands, spiral
 
 from agent.domain.errors import RefusedError, UsageError
 

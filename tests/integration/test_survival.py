@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from rig import Rig, commands, spiral
+from tests.integration.rig import Rig, commands, spiral
 
 
 def test_a_daemon_killed_again_and_again_finishes_the_same_print_exactly(rig: Rig) -> None:

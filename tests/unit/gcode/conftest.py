@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from gate_runner import Gate
+from tests.unit.gcode.gate_runner import Gate
 
 from agent.domain.profile import HeaterLimits, PrinterProfile
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from gate_runner import Gate
+from tests.unit.gcode.gate_runner import Gate
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from gate_runner import Gate, ids
+from tests.unit.gcode.gate_runner import Gate, ids
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

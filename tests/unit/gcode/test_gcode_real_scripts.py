@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from gate_runner import Gate, ids
+from tests.unit.gcode.gate_runner import Gate, ids
 
 from agent import paths
 from agent.domain.artefact import Severity

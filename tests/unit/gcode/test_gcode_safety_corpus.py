@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from gate_runner import Gate
+from tests.unit.gcode.gate_runner import Gate
 
 from agent.domain.artefact import Severity
 from agent.domain.profile import PrinterProfile

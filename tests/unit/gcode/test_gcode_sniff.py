@@ -3,7 +3,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from gate_runner import Gate
+from tests.unit.gcode.gate_runner import Gate
 
 from agent.domain.errors import ArtefactError
 

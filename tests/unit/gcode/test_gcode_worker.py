@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from gate_runner import Gate
+from tests.unit.gcode.gate_runner import Gate
 
 from agent.domain.errors import ArtefactError, FabunitError, StorageError
 from agent.domain.profile import HeaterLimits, PrinterProfile, Scripts

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from functools import reduce
+from itertools import count
 from operator import xor
 from typing import Any
 
 from agent.sim.firmware import Firmware, FirmwareConfig
+
+MAX_TURNS = 20_000  # events in one wait: more means that the model no longer lets time pass
 
 
 def framed(number: int, text: str) -> bytes:
@@ -44,10 +47,11 @@ class Rig:
         """Like `wait`, with the time of each line since the call."""
         began, end = self.now, self.now + seconds
         found: list[tuple[float, str]] = []
-        while True:
+        for turn in count():
             deadline = self.firmware.deadline()
             if deadline is None or deadline > end:
                 break
+            assert turn < MAX_TURNS, f"the firmware spins at {self.now}"
             self.now = max(self.now, deadline)
             found += [(self.now - began, line) for line in self.heard()]
         self.now = end

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from firmware_rig import Rig, framed
+from tests.unit.sim.firmware_rig import Rig, framed
 
 HALT = ["echo:M112 Shutdown", "Error:Printer halted. kill() called!", "//action:poweroff"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from firmware_rig import Rig, framed
+from tests.unit.sim.firmware_rig import Rig, framed
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf, log
 
 import pytest
-from firmware_rig import Rig
+from tests.unit.sim.firmware_rig import Rig
 from hypothesis import given
 from hypothesis import strategies as st
 

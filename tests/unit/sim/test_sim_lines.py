@@ -6,7 +6,7 @@ from functools import reduce
 from operator import xor
 
 import pytest
-from firmware_rig import framed
+from tests.unit.sim.firmware_rig import framed
 from hypothesis import given
 from hypothesis import strategies as st
 

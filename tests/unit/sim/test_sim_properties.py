@@ -6,7 +6,7 @@ from functools import reduce
 from operator import xor
 
 import pytest
-from firmware_rig import Rig, framed
+from tests.unit.sim.firmware_rig import Rig, framed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

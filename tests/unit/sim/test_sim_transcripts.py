@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from firmware_rig import Rig, framed
+from tests.unit.sim.firmware_rig import Rig, framed
 
 from agent.sim.firmware import Firmware, FirmwareConfig
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from firmware_rig import Rig, framed
+from tests.unit.sim.firmware_rig import Rig, framed
 
 from agent.sim.wire import ReceiveWire, TransmitWire
 

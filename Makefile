@@ -1,0 +1,56 @@
+# Two targets do everything on a fresh Debian machine: `make demo` and `make test`.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# What a fresh Debian needs before pip can work: the interpreter's venv module.
+APT := python3 python3-venv
+
+.PHONY: demo test test-long check format bench clean setup
+
+demo: $(VENV)/.runtime
+	$(BIN)/fabunit demo
+
+test: $(VENV)/.dev check
+	$(BIN)/pytest -n 2 -m "not slow"
+
+# Many kills, long noisy prints: minutes to hours, run by hand.
+test-long: $(VENV)/.dev
+	$(BIN)/pytest -n 2 -m slow --timeout 3600
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/run.py
+
+setup: $(VENV)/.dev
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import venv, ensurepip, sys; assert sys.version_info >= (3, 11)' 2>/dev/null || $(MAKE) apt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+
+.PHONY: apt
+apt:
+	@echo "Python 3.11 with venv is missing: installing $(APT)"
+	@if [ "$$(id -u)" = 0 ]; then SUDO=; else SUDO=sudo; fi; \
+	  $$SUDO apt-get update -qq && $$SUDO apt-get install -y -qq --no-install-recommends $(APT)
+
+$(VENV)/.runtime: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@ $(VENV)/.runtime
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
