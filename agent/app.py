@@ -78,6 +78,7 @@ class Daemon:
             await asyncio.wait({running, stop}, return_when=asyncio.FIRST_COMPLETED)
             self.notifier.stopping()
             if not running.done():
+                self.pipeline.suspend()
                 await self.printer.suspend(SUSPEND_BUDGET_S)
         finally:
             for task in (stop, beat, listening):

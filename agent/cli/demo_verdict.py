@@ -15,7 +15,11 @@ HOST_NUMBERS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class DemoVerdict:
-    """The demo's result; times in seconds (the virtual printer's own speed), starvation in milliseconds."""
+    """The demo's result; times in seconds as the clock showed them, starvation in milliseconds.
+
+    `motion_s` is the time from the first to the last move without heating and homing, `ideal_s` what an endless supply
+    of lines would have taken.
+    """
 
     part: str
     job_state: str
@@ -52,7 +56,7 @@ def judge(
         starved_ms=float(printed.get("starvation_ms", 0.0)),
         starvations=int(printed.get("starvation_events", 0)),
         duration_s=float(receipt.get("duration_s", 0.0)),
-        motion_s=float(printed.get("actual_s", 0.0)),
+        motion_s=float(printed.get("actual_s", 0.0)) - float(printed.get("standing_s", 0.0)),
         ideal_s=float(printed.get("ideal_s", 0.0)),
     )
 

@@ -18,7 +18,6 @@ from agent.domain.job import Reason
 class PrintState(StrEnum):
     """How far one attempt has come."""
 
-    STARTING = "starting"
     PRINTING = "printing"
     PAUSED = "paused"
     COMPLETED = "completed"

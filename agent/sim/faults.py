@@ -36,7 +36,8 @@ class Strikes:
             return inf
         if self._p >= 1.0:
             return 0
-        return int(log1p(-self.random.random()) / log1p(-self._p))
+        lines = log1p(-self.random.random()) / log1p(-self._p)
+        return int(lines) if lines < 1e15 else inf
 
     def next(self) -> bool:
         """Whether the next line is struck."""

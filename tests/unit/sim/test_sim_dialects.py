@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from tests.unit.sim.firmware_rig import Rig, framed
 
 from agent.sim.dialects import DIALECTS, UnknownDialectError, dialect_named
+from tests.unit.sim.firmware_rig import Rig, framed
 
 FAMILIES = sorted(DIALECTS)
 

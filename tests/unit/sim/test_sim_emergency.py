@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.unit.sim.firmware_rig import Rig, framed
 
 HALT = ["echo:M112 Shutdown", "Error:Printer halted. kill() called!", "//action:poweroff"]

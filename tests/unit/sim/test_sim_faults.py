@@ -5,11 +5,11 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from tests.unit.sim.firmware_rig import Rig, framed
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.sim.faults import FaultyLine, LineFaults, Strikes, drop_byte, flip_bit
+from tests.unit.sim.firmware_rig import Rig, framed
 
 
 class TestStrikes:
@@ -60,6 +60,10 @@ def run(**settings: object) -> tuple[list[str], Rig]:
     return lines, rig
 
 
+def plugged(rig: Rig) -> bool:
+    return rig.firmware.cable
+
+
 class TestOnTheWire:
     @pytest.mark.parametrize(
         "fault", ["flip_in", "flip_out", "drop_bytes", "drop_bytes_out", "drop_ok", "double_ok"]
@@ -74,14 +78,14 @@ class TestOnTheWire:
 
     def test_counts_are_kept(self) -> None:
         lines, rig = run(drop_ok=0.1)
-        assert 500 - len(lines) == rig.firmware.summary(rig.now)["oks_dropped"] > 20
+        assert 500 - len(lines) == rig.firmware.board.line.dropped_oks > 20
         lines, rig = run(double_ok=0.1)
-        assert len(lines) - 500 == rig.firmware.summary(rig.now)["oks_doubled"] > 20
+        assert len(lines) - 500 == rig.firmware.board.line.doubled_oks > 20
 
     def test_a_damaged_line_is_not_executed_as_it_stands(self) -> None:
         _, rig = run(flip_in=0.02)
         assert rig.firmware.statistics.rejected > 0
-        assert set(entry.cmd for entry in rig.firmware.executed if entry.src == "job") == {"M73 P1"}
+        assert {entry.cmd for entry in rig.firmware.executed if entry.src == "job"} == {"M73 P1"}
 
     def test_reset_after_lines(self) -> None:
         lines, rig = run(reset_after_lines=10)
@@ -97,15 +101,14 @@ class TestOnTheWire:
         rig = Rig(unplug_after_lines=3, replug_after_s=5.0)
         for n in range(1, 6):
             rig.send(framed(n, "G21"))
-        firmware = rig.firmware
-        assert not firmware.cable
+        assert not plugged(rig)
         assert rig.send("M105") == []
         rig.wait(4.9)
-        assert not firmware.cable
+        assert not plugged(rig)
         rig.wait(0.2)
-        assert firmware.cable
+        assert plugged(rig)
         assert rig.send("M105") == [], "the port is not open yet"
-        firmware.open_port(rig.now)
+        rig.firmware.open_port(rig.now)
         assert rig.send("M110") == ["Line: 3", "ok"], "the board kept its power and its counter"
 
     def test_faults_can_follow_each_other(self) -> None:

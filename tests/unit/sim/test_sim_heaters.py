@@ -5,11 +5,11 @@ from __future__ import annotations
 from math import inf, log
 
 import pytest
-from tests.unit.sim.firmware_rig import Rig
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.sim.heaters import ADC_SETTLE_S, AMBIENT_C, BED, HOTEND, NOISE_C, Heater, ThermalFault
+from tests.unit.sim.firmware_rig import Rig
 
 TIME_TO_200_S = HOTEND.tau_s * log((HOTEND.ceiling_c - AMBIENT_C) / (HOTEND.ceiling_c - 200.0))
 
@@ -90,13 +90,16 @@ class TestFaults:
         heater.inject(ThermalFault.RUNAWAY, 200.0)
         at, reason = heater.trip()
         below = HOTEND.tau_s * log((200.0 - AMBIENT_C) / (196.0 - AMBIENT_C))
-        assert (at, reason) == (pytest.approx(200.0 + below + HOTEND.protect_s), "Thermal Runaway")
+        assert at == pytest.approx(200.0 + below + HOTEND.protect_s)
+        assert reason == "Thermal Runaway"
 
     def test_no_heat_while_rising_is_heating_failed(self) -> None:
         heater = Heater(HOTEND)
         heater.set_target(200.0, 0.0)
         heater.inject(ThermalFault.RUNAWAY, 10.0)
-        assert heater.trip() == (pytest.approx(10.0 + HOTEND.watch_s), "Heating failed")
+        at, reason = heater.trip()
+        assert at == pytest.approx(10.0 + HOTEND.watch_s)
+        assert reason == "Heating failed"
 
     def test_a_frozen_sensor_at_temperature_goes_unnoticed_by_the_firmware(self) -> None:
         heater = Heater(HOTEND)

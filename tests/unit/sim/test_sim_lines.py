@@ -6,7 +6,6 @@ from functools import reduce
 from operator import xor
 
 import pytest
-from tests.unit.sim.firmware_rig import framed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from agent.sim.dialects import DIALECTS
 from agent.sim.emergency import EmergencyScanner
 from agent.sim.lines import Accepted, Fault, LineCounter, Repeated, leading_integer, xor_checksum
 from agent.sim.receiver import Receiver
+from tests.unit.sim.firmware_rig import framed
 
 
 @given(st.binary(max_size=600))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from math import pi, sqrt
 
 import pytest
-from tests.unit.sim.firmware_rig import Rig, framed
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.sim.lookahead import LookAhead, Move, Plan, trapezoid
 from agent.sim.planner import FIRST_MOVE_DELAY_S, Planner
+from tests.unit.sim.firmware_rig import Rig, framed
 
 HOME = (0.0, 0.0, 0.0, 0.0)
 
@@ -31,23 +31,21 @@ class TestTrapezoid:
         assert duration == pytest.approx(2.0 * sqrt(1.0 / 1000.0))
 
     def test_at_constant_speed(self) -> None:
-        assert trapezoid(10.0, 20.0, 1000.0, 400.0, 400.0) == (20.0, pytest.approx(0.5))
+        assert trapezoid(10.0, 20.0, 1000.0, 400.0, 400.0) == pytest.approx((20.0, 0.5))
 
     def test_braking_only(self) -> None:
         _, duration = trapezoid(5.0, 100.0, 1000.0, 10000.0, 0.0)
         assert duration == pytest.approx(0.1)
 
     @given(
-        st.floats(0.01, 500),
-        st.floats(0.1, 500),
-        st.floats(10, 10000),
-        st.floats(0, 1),
-        st.floats(0, 1),
+        st.tuples(st.floats(0.01, 500), st.floats(0.1, 500), st.floats(10, 10000)),
+        st.tuples(st.floats(0, 1), st.floats(0, 1)),
         st.floats(0, 1),
     )
     def test_the_area_under_the_speed_is_the_distance(
-        self, distance: float, speed: float, acceleration: float, entry: float, exit_: float, part: float
+        self, shape: tuple[float, float, float], ends: tuple[float, float], part: float
     ) -> None:
+        (distance, speed, acceleration), (entry, exit_) = shape, ends
         entry_sq = (entry * speed) ** 2
         exit_sq = min((exit_ * speed) ** 2, entry_sq + 2 * acceleration * distance)
         entry_sq = min(entry_sq, exit_sq + 2 * acceleration * distance)

@@ -6,12 +6,12 @@ from functools import reduce
 from operator import xor
 
 import pytest
-from tests.unit.sim.firmware_rig import Rig, framed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.sim.dialects import DIALECTS
 from agent.sim.firmware import Firmware, FirmwareConfig
+from tests.unit.sim.firmware_rig import Rig, framed
 
 COMMANDS = [
     "G1 X10 Y10 E1 F3000",

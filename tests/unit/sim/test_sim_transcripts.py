@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from tests.unit.sim.firmware_rig import Rig, framed
 
 from agent.sim.firmware import Firmware, FirmwareConfig
+from tests.unit.sim.firmware_rig import Rig, framed
 
 NUMBER_ERROR = "Error:Line Number is not Last Line Number+1, Last Line: {}"
 TEMPERATURES = re.compile(r"T:-?\d+\.\d\d /\d+\.\d\d B:-?\d+\.\d\d /\d+\.\d\d @:\d+ B@:\d+")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.sim.firmware_rig import Rig, framed
 
 from agent.sim.wire import ReceiveWire, TransmitWire
+from tests.unit.sim.firmware_rig import Rig, framed
 
 LINE_BYTES = 37
 
