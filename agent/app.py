@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent import __version__, paths
+from agent.control.listener import Listener, open_listener
 from agent.control.server import ControlServer
 from agent.control.unit import UnitFacade, UnitIdentity
 from agent.domain.artefact import Prepared
@@ -112,7 +113,7 @@ class Daemon:
             beats = self.printer.beats
 
 
-async def build(settings: Settings, socket: Path, ring: LogRing, started_s: float) -> Daemon:
+async def build(settings: Settings, listener: Listener, ring: LogRing, started_s: float) -> Daemon:
     """Open the state and wire the daemon. Raises FabunitError with what is wrong and how to mend it."""
     profile = load_profile(settings.printer.profile, paths.profiles_dirs())
     state_dir = settings.unit.state_dir
@@ -149,10 +150,13 @@ async def build(settings: Settings, socket: Path, ring: LogRing, started_s: floa
         intake=Intake(queue, store),
         printer=printer,
         logs=ring,
+        start_job=pipeline.start,
+        configured_port=settings.printer.port,
+        is_auto_start=settings.queue.auto_start,
         warnings=printer.warnings,
         max_upload_bytes=limits.max_artefact_bytes,
     )
-    control = ControlServer(unit, socket)
+    control = ControlServer(unit, listener.path, listener=listener)
     return Daemon(
         settings, profile, database, store, queue, printer, pipeline, control, Notifier.from_environ()
     )
@@ -184,8 +188,13 @@ async def _main(settings: Settings, socket: Path, ring: LogRing, started_s: floa
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    daemon = await build(settings, socket, ring, started_s)
-    await daemon.run(stopping)
+    # Before anything else: a daemon nobody can talk to, because another one has its socket, is refused at once.
+    listener = open_listener(socket)
+    try:
+        daemon = await build(settings, listener, ring, started_s)
+        await daemon.run(stopping)
+    finally:
+        listener.close()
 
 
 def _first(group: BaseExceptionGroup[FabunitError]) -> FabunitError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -37,6 +38,9 @@ class BenchUnit:
             f'[printer]\nport = "{port}"\nprofile = "{profile}"\n[limits]\nmin_free_bytes = 0\n'
         )
         self.process = self._start()
+        self.until(lambda: self.client.get("/v1/status") is not None)
+        self.start_s = time.monotonic() - self._began
+        self.until(lambda: self.state() == "idle")
 
     def __enter__(self) -> Self:
         return self
@@ -57,16 +61,27 @@ class BenchUnit:
         return "bench"
 
     def _start(self) -> subprocess.Popen[bytes]:
-        began = time.monotonic()
+        self._began = time.monotonic()
         command = [sys.executable, "-m", "agent", "run", "--config", str(self.folder / "config.toml")]
         command += ["--socket", str(self.folder / "sock")]
         environ = {**os.environ, "CONFIGURATION_DIRECTORY": str(self.folder / "config")}
         with (self.folder / "log").open("ab") as log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ)
-        self.until(lambda: self.client.get("/v1/status") is not None)
-        self.start_s = time.monotonic() - began
-        self.until(lambda: self.state() == "idle")
-        return process
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ)
+
+    def kill(self) -> None:
+        """SIGKILL the daemon."""
+        self.process.kill()
+        self.process.wait()
+
+    def start_again(self) -> None:
+        """Start a daemon on the same state, as a supervisor would; returns at once."""
+        self.process = self._start()
+
+    def state_or_none(self) -> str | None:
+        """The printer's state, None while no daemon answers."""
+        with contextlib.suppress(FabunitError):
+            return self.state()
+        return None
 
     def state(self) -> str:
         """The printer's state."""
@@ -129,8 +144,6 @@ class EchoProcess:
 
 def moves_file(folder: Path, moves: int) -> Path:
     """A spiral of short moves, 38 bytes a line on the wire like a slicer's."""
-    import math
-
     path = folder / f"spiral-{moves}.gcode"
     with path.open("w") as file:
         file.write("G21\nG90\nM83\nG28\n")

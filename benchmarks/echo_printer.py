@@ -14,7 +14,6 @@ import os
 import pty
 import select
 import signal
-import sys
 import time
 import tty
 from collections import deque
@@ -128,4 +127,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -69,10 +69,10 @@ def printing(
         raise SystemExit(f"{what}: {job['state']} {job['detail']}, {lines} lines")
     return [
         (f"{what}: lines/s", f"{lines / result['seconds']:,.0f}"),
-        ("– CPU per 10,000 lines (upload, gate's caller and print)", f"{cpu_s / lines * 10_000:.3f} s"),
-        ("– resident memory after / peak", f"{now_mib:.1f} / {peak_mib:.1f} MiB"),
-        ("– longest gap between two lines", f"{result['max_gap_s'] * 1000:.1f} ms"),
-        ("– written to disk besides the artefact", f"{max(0, written) / 1024:.0f} KiB"),
+        ("… CPU per 10,000 lines (upload, gate's caller and print)", f"{cpu_s / lines * 10_000:.3f} s"),
+        ("… resident memory after / peak", f"{now_mib:.1f} / {peak_mib:.1f} MiB"),
+        ("… longest gap between two lines", f"{result['max_gap_s'] * 1000:.1f} ms"),
+        ("… written to disk besides the artefact", f"{max(0, written) / 1024:.0f} KiB"),
     ]
 
 

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agent.printer.engine import LineEngine, Mode
 from agent.sim.firmware import Firmware
 
 
 class SimConversation:
-    """Steps both sides from event to event; nothing sleeps."""
+    """Steps both sides from event to event; nothing sleeps. `watch` is called after every write."""
 
-    def __init__(self, engine: LineEngine, firmware: Firmware) -> None:
+    def __init__(
+        self, engine: LineEngine, firmware: Firmware, watch: Callable[[], None] | None = None
+    ) -> None:
         self.engine, self.firmware = engine, firmware
         self.now = 100.0
-        self.began = 100.0
         self.events: list[object] = []
         self.said = b""
+        self._watch = watch
+
+    @classmethod
+    def booted(
+        cls, engine: LineEngine, firmware: Firmware, watch: Callable[[], None] | None = None
+    ) -> SimConversation:
+        """With a board that was switched on a second ago; nobody has read its greeting."""
+        conversation = cls(engine, firmware, watch)
+        firmware.boot(conversation.now)
+        conversation.now += 1.0
+        firmware.transmit(conversation.now)
+        return conversation
 
     def step(self) -> bool:
         """Do the next thing; False when nothing is left to do."""
@@ -22,6 +37,8 @@ class SimConversation:
         data = engine.outgoing(self.now)
         if data:
             firmware.receive(data, self.now)
+            if self._watch is not None:
+                self._watch()
         self.events += engine.take_events()
         heard = firmware.transmit(self.now)
         if heard:
@@ -39,15 +56,15 @@ class SimConversation:
             self.events += engine.take_events()
         return True
 
-    def run_until(self, kind: type, limit: int = 3_000_000) -> object:
-        """Step until an event of this kind has happened; returns it."""
+    def run_until(self, *kinds: type, limit: int = 3_000_000) -> object:
+        """Step until an event of one of these kinds has happened; returns it."""
         for _ in range(limit):
             going = self.step()
             for event in self.events:
-                if isinstance(event, kind):
+                if isinstance(event, kinds):
                     self.events.remove(event)
                     return event
             if not going:
                 break
-        msg = f"{kind.__name__} never came; mode {self.engine.mode}, last said {self.said[-300:]!r}"
+        msg = f"{kinds} never came; mode {self.engine.mode}, last said {self.said[-300:]!r}"
         raise AssertionError(msg)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from agent.cli.session import Session, daemon_command
-from agent.cli.wording import duration, facts, moment, printable, table
+from agent.cli.wording import duration, facts, moment, printable, reason_words, table
 from agent.control.client import segment
 
 
@@ -34,7 +34,7 @@ def history(session: Session, count: int) -> None:
 def receipt(session: Session, print_id: str) -> None:
     """Show the receipt of PRINT: what was printed, when, from which bytes, and how it went."""
     document = session.client().get(f"/v1/prints/{segment(print_id)}/receipt")
-    session.show(document, lambda: facts(_flat(document["receipt"])))
+    session.show(document, lambda: facts(_receipt(document["receipt"])))
 
 
 def _table(prints: list[dict[str, Any]]) -> str:
@@ -45,11 +45,32 @@ def _table(prints: list[dict[str, Any]]) -> str:
             entry["state"],
             moment(entry["started_ms"]),
             duration(None if entry["ended_ms"] is None else (entry["ended_ms"] - entry["started_ms"]) / 1000),
-            printable(entry["detail"] or entry["reason"] or ""),
+            printable(entry["detail"]) or reason_words(entry["reason"]),
         )
         for entry in prints
     ]
     return table(("PRINT", "JOB", "STATE", "STARTED", "TOOK", "WHY"), rows) if rows else ""
+
+
+def _receipt(receipt: dict[str, Any]) -> list[tuple[str, str]]:
+    """Write what people ask first, then everything else as it is."""
+    rest = dict(receipt)
+    stats = dict(rest.pop("stats", None) or {})
+    acked, lines = rest.pop("lines_acked", None), rest.pop("lines", None)
+    reason, detail = rest.pop("reason", None), rest.pop("detail", "")
+    rows = [
+        ("file", printable(rest.pop("name", ""))),
+        ("ended as", printable(rest.pop("state", ""))),
+        ("why", printable(detail) or reason_words(reason)),
+        *((name, moment(rest.pop(f"{name}_ms"))) for name in ("started", "ended") if f"{name}_ms" in rest),
+        ("took", duration(rest.pop("duration_s")) if "duration_s" in rest else ""),
+        ("estimate", duration(rest.pop("estimate_s")) if rest.get("estimate_s") else ""),
+        ("lines", f"{acked} of {lines} acknowledged" if acked is not None else ""),
+        ("copy", f"{rest.pop('copy')} of {rest.pop('copies', '?')}" if "copy" in rest else ""),
+    ]
+    # The streamer's own figures repeat some of the above.
+    repeated = ("lines", "lines_acked", "base", "prepared_sha256", "elapsed_s")
+    return [*rows, *_flat(rest), *_flat({key: stats[key] for key in stats if key not in repeated})]
 
 
 def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from agent.cli.session import Session, daemon_command
-from agent.cli.wording import copies, duration, facts, moment, printable, size, table
+from agent.cli.wording import copies, duration, facts, moment, printable, reason_words, size, table
 from agent.control.client import segment
 from agent.domain.errors import UsageError
 
@@ -33,6 +33,15 @@ def show(session: Session, job_id: str) -> None:
     """Show everything about the job."""
     document = session.client().get(f"/v1/jobs/{segment(job_id)}")
     session.show(document, lambda: _details(document))
+
+
+@job.command()
+@click.argument("job_id", metavar="ID")
+@daemon_command
+def start(session: Session, job_id: str) -> None:
+    """Print this ready job next, also where the queue does not start by itself."""
+    document = session.client().post(f"/v1/jobs/{segment(job_id)}/start")
+    session.show(document, lambda: f"{job_line(document)}  starts when the printer is idle")
 
 
 @job.command()
@@ -90,7 +99,10 @@ def move(
     if before is not None:
         wishes.append({"before": before})
     if len(wishes) != 1:
-        raise UsageError("say where to: exactly one of --first, --last, --to and --before")
+        raise UsageError(
+            "say where to: exactly one of --first, --last, --to and --before",
+            remedy=f"for example `fabunit job move {job_id} --first`",
+        )
     document = session.client().post(f"/v1/jobs/{segment(job_id)}/move", wishes[0])
     session.show(document, lambda: job_line(document))
 
@@ -121,7 +133,7 @@ def job_line(entry: dict[str, Any]) -> str:
 
 def why(entry: dict[str, Any]) -> str:
     """Say why the job is where it is, in the daemon's words."""
-    return printable(entry["detail"] or entry["reason"] or "")
+    return printable(entry["detail"]) or reason_words(entry["reason"])
 
 
 def _act(session: Session, job_id: str, action: str) -> None:

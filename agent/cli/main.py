@@ -50,7 +50,7 @@ COMMANDS: dict[str, Entry] = {
     "receipt": Entry("agent.cli.history:receipt", "Show the receipt of a print."),
     "logs": Entry("agent.cli.logs:logs", "Show the daemon's log."),
     "analyse": Entry("agent.cli.analyse:analyse", "Check a G-code file as the unit would."),
-    "simulate": Entry("agent.sim.cli:simulate", "Run the virtual printer behind a pseudo-terminal."),
+    "simulate": Entry("agent.cli.simulate:simulate", "Run the virtual printer behind a pseudo-terminal."),
     "completion": Entry("agent.cli.completion:completion", "Print the shell completion script."),
 }
 
@@ -68,6 +68,18 @@ class LazyGroup(click.Group):
         del ctx
         entry = COMMANDS.get(cmd_name)
         return None if entry is None else load(entry)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a mistyped one is answered with the nearest."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, n=1, cutoff=0.5)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            ctx.fail(f"No such command '{args[0]}'.{hint}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""

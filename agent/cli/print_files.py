@@ -84,7 +84,9 @@ def _check(file: Path) -> None:
     except OSError as error:
         raise NotFoundError(f"{file}: {error.strerror}", remedy="check the path") from error
     if not stat.S_ISREG(found.st_mode):
-        raise ArtefactError(f"{file} is not a file", code="bad_name")
+        raise ArtefactError(
+            f"{file} is not a file", code="bad_name", remedy="name the files in it one by one"
+        )
     if not readable:
         raise FabunitError(
             f"{file}: no permission to read it", code="unreadable", remedy="check the file's mode"

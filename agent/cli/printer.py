@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
@@ -9,9 +10,14 @@ import click
 from agent.cli.session import Session, daemon_command
 from agent.cli.wording import celsius, facts, heater_name, printable
 from agent.control.client import PRINTER_TIMEOUT_S
-from agent.domain.errors import UsageError
+from agent.domain.errors import PortError, UsageError
 
 _HEATERS = {"nozzle": "T0", "hotend": "T0", "bed": "B", "chamber": "C"}
+_HEATER = re.compile(r"T[0-9]|[BC]")
+
+
+class _Celsius(click.FloatRange):
+    name = "temperature in °C"
 
 
 @click.group()
@@ -31,15 +37,27 @@ def info(session: Session) -> None:
 @click.argument("port", required=False)
 @daemon_command
 def connect(session: Session, port: str | None) -> None:
-    """Open the port (default: the configured one)."""
-    _act(session, "connect", {"port": port} if port else {})
+    """Open the port (default: the configured one) and wait for the printer's answer."""
+    document = _ask(session, "connect", {"port": port} if port else {})
+    state, detail = document["state"], document.get("detail", "")
+    if state in ("offline", "halted"):
+        raise PortError(
+            detail or f"the printer is {state}",
+            code="not_connected",
+            remedy="`fabunit ports` lists the ports"
+            if state == "offline"
+            else "switch the printer off and on, or press its reset button, then try again",
+        )
+    still = ": still looking for the printer, see `fabunit status`" if state == "connecting" else ""
+    session.show(document, f"printer {state}{still}")
 
 
 @printer.command()
 @daemon_command
 def disconnect(session: Session) -> None:
     """Close the port and leave it to others."""
-    _act(session, "disconnect", {})
+    document = _ask(session, "disconnect", {})
+    session.show(document, "port closed")
 
 
 @printer.command()
@@ -50,37 +68,45 @@ def home(session: Session, axes: str) -> None:
     wanted = axes.upper()
     if set(wanted) - set("XYZ"):
         raise UsageError(f"{axes!r} names no axes", remedy="use some of X, Y and Z")
-    _act(session, "home", {"axes": "".join(axis for axis in "XYZ" if axis in wanted)})
+    named = "".join(axis for axis in "XYZ" if axis in wanted)
+    document = _ask(session, "home", {"axes": named})
+    session.show(document, f"{' '.join(named) or 'all axes'} homed")
 
 
 @printer.command()
 @click.argument("heater")
-@click.argument("celsius", type=click.FloatRange(0, 1000))
+@click.argument("celsius", type=_Celsius(0, 1000))
 @daemon_command
 def heat(session: Session, heater: str, celsius: float) -> None:
     """Set HEATER (nozzle, bed, chamber, T0, T1 ...) to CELSIUS degrees; 0 turns it off."""
-    _act(session, "heat", {"heater": _HEATERS.get(heater.lower(), heater.upper()), "celsius": celsius})
+    key = _HEATERS.get(heater.lower(), heater.upper())
+    if not _HEATER.fullmatch(key):
+        raise UsageError(f"{heater!r} names no heater", remedy="use nozzle, bed, chamber, or T0 to T9")
+    document = _ask(session, "heat", {"heater": key, "celsius": celsius})
+    session.show(
+        document, f"{heater_name(key)} set to {celsius:g} °C" if celsius else f"{heater_name(key)} off"
+    )
 
 
 @printer.command()
 @daemon_command
 def cool(session: Session) -> None:
     """Turn all heaters off."""
-    _act(session, "cool", {})
+    document = _ask(session, "cool", {})
+    session.show(document, "all heaters off")
 
 
-def _act(session: Session, action: str, body: dict[str, Any]) -> None:
-    document = session.client().post(f"/v1/printer/{action}", body, timeout_s=PRINTER_TIMEOUT_S)
-    detail = document.get("detail")
-    session.show(document, f"printer {document['state']}" + (f": {printable(detail)}" if detail else ""))
+def _ask(session: Session, action: str, body: dict[str, Any]) -> dict[str, Any]:
+    return session.client().post(f"/v1/printer/{action}", body, timeout_s=PRINTER_TIMEOUT_S)
 
 
 def _info(document: dict[str, Any]) -> str:
     firmware = document["firmware"] or {}
     health = document["health"]
-    port = f"{document['port']} at {document['baud']} baud" if document["port"] else ""
+    speed = f" at {document['baud']} baud" if document["baud"] else ""
+    port = document["port"] + speed
     rows = [
-        ("state", " ".join(part for part in (document["state"], printable(document["detail"])) if part)),
+        ("state", ": ".join(part for part in (document["state"], printable(document["detail"])) if part)),
         ("port", printable(port)),
         ("identity", printable(document["port_id"])),
         ("dialect", document["dialect"]),
@@ -97,9 +123,16 @@ def _info(document: dict[str, Any]) -> str:
         ("message", printable(document["message"])),
         (
             "lines",
-            f"{health['lines_acked']} sent, {health['resends']} resends, {health['timeouts']} timeouts",
+            f"{health['lines_acked']} sent, {health['resends']} resends, {health['timeouts']} timeouts"
+            if health["lines_sent"]
+            else "",
         ),
-        ("answer", f"median {health['ok_p50_ms']:.1f} ms, 99 % within {health['ok_p99_ms']:.1f} ms"),
+        (
+            "answer",
+            f"median {health['ok_p50_ms']:.1f} ms, 99 % within {health['ok_p99_ms']:.1f} ms"
+            if health["ok_p50_ms"]
+            else "",
+        ),
         (
             "capabilities",
             ", ".join(sorted(name for name, on in firmware.get("capabilities", {}).items() if on)),

@@ -23,21 +23,21 @@ _STOP_PATIENCE_S = 5.0
 @daemon_command
 def pause(session: Session) -> None:
     """Pause the running print: it parks and keeps its place."""
-    _act(session, "/v1/print/pause")
+    _act(session, "pause", "pausing: finishes the moves the printer holds, then parks")
 
 
 @click.command()
 @daemon_command
 def resume(session: Session) -> None:
     """Go on with the paused print."""
-    _act(session, "/v1/print/resume")
+    _act(session, "resume", "resuming: heats up, goes back to where it stopped and prints on")
 
 
 @click.command()
 @daemon_command
 def cancel(session: Session) -> None:
     """Cancel the running print. It is not resumed; `fabunit job retry` starts it anew."""
-    _act(session, "/v1/print/cancel")
+    _act(session, "cancel", "cancelling: parks, then heaters and motors off")
 
 
 @click.command()
@@ -95,9 +95,10 @@ def ask(question: Mapping[str, Any]) -> str:
     return "\n".join([printable(question["text"]), *choices])
 
 
-def _act(session: Session, path: str) -> None:
-    document = session.client().post(path, timeout_s=_PATIENCE_S)
-    session.show(document, lambda: _state(document))
+def _act(session: Session, action: str, under_way: str) -> None:
+    document = session.client().post(f"/v1/print/{action}", timeout_s=_PATIENCE_S)
+    is_under_way = under_way.startswith(f"{document['state']}:")
+    session.show(document, lambda: f"printer {under_way}" if is_under_way else _state(document))
 
 
 def _state(document: Mapping[str, Any]) -> str:

@@ -70,6 +70,20 @@ def heater_name(key: str) -> str:
     return HEATERS.get(key, f"nozzle {key[1:]}" if key.startswith("T") else key)
 
 
+REASONS = {
+    "user": "asked for by a person",
+    "hold_requested": "held by a person: `fabunit job release`",
+    "coordinator": "asked for by the coordinator",
+    "emergency_stop": "emergency stop",
+}
+"""Reasons that come without a sentence of the daemon's own."""
+
+
+def reason_words(reason: str | None) -> str:
+    """Write a machine-readable reason for people; nothing for none."""
+    return "" if reason is None else REASONS.get(reason, printable(reason.replace("_", " ")))
+
+
 def copies(job: dict[str, Any]) -> str:
     """Write how many copies are done, nothing for a single one."""
     return f"{job['copies_done']}/{job['copies']}" if job["copies"] > 1 else ""

@@ -60,7 +60,9 @@ class PromptBody(Body):
 class ConsoleBody(Body):
     """`POST /v1/console`: one line of G-code, no line ends in it."""
 
-    line: Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[\x20-\x7e]+$")]
+    line: Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[\x20-\x7e]+$")] = Field(
+        description="one line of printable ASCII, 1 to 256 characters"
+    )
 
 
 class ConnectBody(Body):
@@ -74,14 +76,18 @@ class ConnectBody(Body):
 class HomeBody(Body):
     """`POST /v1/printer/home`: axes; none is all."""
 
-    axes: Annotated[str, StringConstraints(pattern=r"^[XYZ]{0,3}$")] = ""
+    axes: Annotated[str, StringConstraints(pattern=r"^[XYZ]{0,3}$")] = Field(
+        default="", description="some of X, Y and Z, or empty for all"
+    )
 
 
 class HeatBody(Body):
     """`POST /v1/printer/heat`: one heater, its target in °C; the printer service checks the limits."""
 
-    heater: Annotated[str, StringConstraints(pattern=r"^(T[0-9]|B|C)$")]
-    celsius: Annotated[float, Field(ge=0, le=1000, strict=False)]
+    heater: Annotated[str, StringConstraints(pattern=r"^(T[0-9]|B|C)$")] = Field(
+        description="T0 to T9, B (bed) or C (chamber)"
+    )
+    celsius: Annotated[float, Field(ge=0, le=1000, strict=False)] = Field(description="0 to 1000 °C")
 
 
 BodyT = TypeVar("BodyT", bound=Body)
@@ -97,7 +103,7 @@ async def read_json(request: Request, model: type[BodyT]) -> BodyT:
         document = json.loads(raw) if raw else {}
         return model.model_validate(document)
     except ValidationError as error:
-        raise UsageError(_first_fault(error)) from error
+        raise UsageError(_first_fault(error, model)) from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"the body is not JSON: {error}") from error
 
@@ -129,10 +135,13 @@ async def read_chunks(request: Request, limit_bytes: int) -> AsyncIterator[bytes
         ) from error
 
 
-def _first_fault(error: ValidationError) -> str:
+def _first_fault(error: ValidationError, model: type[Body]) -> str:
     fault = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in fault["loc"]) or "body"
-    return f"{where}: {fault['msg']}"
+    field = model.model_fields.get(where)
+    valid = f"; valid: {field.description}" if field is not None and field.description else ""
+    said = "not a valid value" if fault["type"] == "string_pattern_mismatch" else fault["msg"]
+    return f"{where}: {said}{valid}"
 
 
 def path_id(request: Request, what: str) -> str:
@@ -193,8 +202,8 @@ def _file_name(name: str) -> str:
     is_plain = name.isprintable() and "/" not in name and name not in ("", ".", "..")
     if not is_plain or len(name.encode(errors="replace")) > NAME_LIMIT:
         raise UsageError(
-            "name must be a plain file name: printable, no `/`, at most 255 bytes",
-            remedy="pass the file's own name",
+            f"{name[:60]!a} is no plain file name: printable, no `/`, at most 255 bytes",
+            remedy="rename the file, or pass its own name as `name`",
         )
     return name
 

@@ -245,7 +245,8 @@ def _error(status: int, document: Document) -> FabunitError:
     kind = _ERROR_BY_STATUS.get(status, FabunitError)
     message = fields.get("message") or f"the daemon answered with status {status}"
     code = fields.get("code")
-    return kind(str(message), code=None if code is None else str(code), remedy=str(fields.get("remedy", "")))
+    remedy = fields.get("remedy") or ("" if fields else "it may be stopping: see `fabunit logs`")
+    return kind(str(message), code=None if code is None else str(code), remedy=str(remedy))
 
 
 def _denied(path: Path) -> RefusedError:

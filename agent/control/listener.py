@@ -11,7 +11,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.domain.errors import FabunitError
+from agent.domain.errors import FabunitError, RefusedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,11 +129,13 @@ def _bind(path: Path, gid: int | None, lock_fd: int) -> Listener:
 
 
 def _busy(path: Path) -> ListenError:
-    return ListenError(
+    error = ListenError(
         f"another daemon already answers on {path}",
         code="socket_busy",
         remedy="stop it first, or give this one another path with --socket",
     )
+    error.exit_code = RefusedError.exit_code
+    return error
 
 
 def _explain(path: Path, error: OSError) -> ListenError:

@@ -63,18 +63,21 @@ class ControlServer:
         socket_path: Path,
         *,
         gid: int | None = None,
+        listener: Listener | None = None,
         peer_reader: Callable[[CredentialSocket], Peer] = read_peer,
     ) -> None:
+        """`listener`: already bound for the first `run()`, which then owns it."""
         self._unit = unit
         self._path = socket_path
         self._gid = gid
+        self._bound = listener
         self._peer_reader = peer_reader
         self._stopping = asyncio.Event()
         self._listening = asyncio.Event()
 
     async def run(self) -> None:
         """Serve until `stop()` or cancellation, then remove the socket. Raises ListenError."""
-        listener = open_listener(self._path, gid=self._gid)
+        listener, self._bound = self._bound or open_listener(self._path, gid=self._gid), None
         try:
             await self._serve(listener)
         finally:
@@ -110,7 +113,7 @@ def build_app(unit: UnitFacade, slots: StreamSlots) -> Starlette:
     """Put the routes together."""
     app = Starlette(
         routes=[
-            *PrinterRoutes(unit).routes(),
+            *PrinterRoutes(unit, slots).routes(),
             *StatusRoutes(unit, slots).routes(),
             *JobRoutes(unit).routes(),
             *ConsoleRoutes(unit, slots).routes(),

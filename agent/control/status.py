@@ -40,6 +40,7 @@ class StatusParts:
     now_s: float
     now_ms: int
     samples: Sequence[Sample] | None = None
+    is_auto_start: bool = True
 
 
 def status_document(parts: StatusParts) -> StatusDocument:
@@ -76,4 +77,6 @@ def _own_warnings(parts: StatusParts) -> list[str]:
     has_active = any(job.state.is_active for job in parts.jobs)
     if has_ready and not has_active and parts.bed == "occupied":
         return ["a job is ready but the bed is occupied: clear it, then `fabunit bed clear`"]
+    if has_ready and not has_active and not parts.is_auto_start:
+        return ["a job is ready but the queue does not start by itself: `fabunit job start ID`"]
     return []

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from agent.domain.events import Event
     from agent.domain.job import Job, Reason
@@ -201,6 +201,10 @@ class UnitFacade:
     intake: JobIntake
     printer: PrinterControl
     logs: LogSource
+    start_job: Callable[[str], Awaitable[Job]]
+    """Have a ready job printed next, also where the queue does not start by itself. Raises RefusedError."""
+    configured_port: str = "auto"
+    is_auto_start: bool = True
     warnings: Callable[[], Sequence[str]] = field(default=_no_warnings)
     link: Callable[[], dict[str, Any] | None] = field(default=_no_link)
     max_upload_bytes: int = MAX_UPLOAD_BYTES

@@ -44,6 +44,11 @@ class Request(Protocol):
         """Return the priority, 0 for usual."""
         ...
 
+    @property
+    def expected_bytes(self) -> int | None:
+        """Return the size the client announced, None when it did not."""
+        ...
+
 
 class Intake:
     """Stores a file and queues it; event loop only."""
@@ -66,4 +71,5 @@ class Intake:
             priority=request.priority,
         )
         await self._queue.check_order(options)
-        return await self._queue.add(await self._store.add(chunks, request.name), options)
+        artefact = await self._store.add(chunks, request.name, expected_bytes=request.expected_bytes)
+        return await self._queue.add(artefact, options)

@@ -21,6 +21,8 @@ from agent.printer.transcript import Transcript
 
 BACKOFF_FIRST_S = 0.25
 BACKOFF_MOST_S = 10.0
+BACKOFF_IN_USE_S = 0.5
+"""While a print waits for its port: a nozzle stands hot on the part, and the cable may be back any moment."""
 HALTED_RETRY_S = 5.0
 """A halted board is asked this often whether somebody has reset it."""
 _UNANSWERED = ("port_silent", "port_wrong_baud")
@@ -93,7 +95,8 @@ class Connection:
             if link is None:
                 halted = self._shown.state is PrinterState.HALTED
                 await self._woken(HALTED_RETRY_S if halted else backoff_s)
-                backoff_s = min(backoff_s * 2, BACKOFF_MOST_S)
+                most_s = BACKOFF_IN_USE_S if self._listener.in_use() else BACKOFF_MOST_S
+                backoff_s = min(backoff_s * 2, most_s)
                 continue
             backoff_s = BACKOFF_FIRST_S
             try:
@@ -141,7 +144,10 @@ class Connection:
         self.unanswered_since = None
         self._log.info("printer_connected", port=port.identity, baud=port.baud, dialect=identity.dialect.name)
         size = self._connector.window(identity)
-        return PrinterLink(port, identity, size, self._transcript, self._listener.on_reply)
+        link = PrinterLink(port, identity, size, self._transcript, self._listener.on_reply)
+        if self._connector.reports_by_itself(identity):
+            link.engine.pace.report_seen()
+        return link
 
     async def _serve(self, link: PrinterLink) -> None:
         """A link is up: let others use it until it falls or nobody wants it any more."""

@@ -39,13 +39,14 @@ def set_number(number: int) -> bytes:
     return frame(number, b"M110 N%d" % number)
 
 
-def probe() -> bytes:
+def probe(number: int = IMPOSSIBLE_LINE) -> bytes:
     """A question for the last accepted line, safe at any time.
 
     The leading line end finishes a line that an earlier host left half sent. The number is checked before anything
-    else, so nothing is executed: the answer is `Last Line: k`, `Resend: k+1`, `ok`.
+    else, so nothing is executed: the answer is `Last Line: k`, `Resend: k+1`, `ok`. Where numbers wrap around
+    nothing is impossible: there `number` must be far from the one expected.
     """
-    return b"\n" + frame(IMPOSSIBLE_LINE, b"M105")
+    return b"\n" + frame(number, b"M105")
 
 
 @dataclass(frozen=True, slots=True)

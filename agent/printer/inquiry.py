@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """The firmware accepted everything up to `number`; `sure` when two lines of its answer agree on it."""
+    """The firmware accepted everything up to `number`; `sure` when two of its numbers agree on it."""
 
     number: int
     sure: bool
@@ -18,37 +18,40 @@ class Contradiction:
 
 
 class Inquiry:
-    """One round of reading, possibly asking, until the line is quiet.
+    """Rounds of reading, possibly asking, until the line is quiet and the firmware is understood.
 
-    `Last Line: k` and `Resend: k+1` come in pairs from Marlin's kin, alone from others. Replies carry no checksum, so
-    a single number is believed only of a firmware that never gives two.
+    Replies carry no checksum, so no number is believed alone: `Last Line: k` and `Resend: k+1` of one answer must
+    agree, or, where one of them is missing, two answers in a row.
     """
 
     def __init__(self) -> None:
         self.asks = 0
+        self.oks = 0
+        self.refusals = 0
         self.deadline: float | None = None
         self._last_line: int | None = None
         self._resend: int | None = None
-        self._gives_both = False
+        self._hint: int | None = None
 
     def begin(self) -> None:
-        """Forget what was said before."""
-        self._last_line = self._resend = None
+        """A new inquiry: nothing was asked, nothing said."""
+        self.asks = self.oks = self.refusals = 0
+        self._last_line = self._resend = self._hint = None
 
     def asked(self, until: float) -> None:
         """A question went out; its answer is due by `until`."""
-        self.begin()
+        self._last_line = self._resend = None
         self.asks += 1
         self.deadline = until
 
     def last_line(self, number: int) -> None:
         """`Last Line: number` was read."""
         self._last_line = number
-        self._gives_both = True
 
     def resend(self, number: int) -> None:
         """`Resend: number` was read."""
         self._resend = number
+        self.refusals += 1
 
     def settle(self, until: float, *, answer_awaited: bool) -> None:
         """Something came: decide when nothing more has come by `until`, but give an awaited answer its time."""
@@ -72,4 +75,6 @@ class Inquiry:
         if last_line is not None and resend is not None:
             return Statement(last_line, sure=True) if last_line + 1 == resend else Contradiction()
         number = last_line if last_line is not None else (resend or 0) - 1
-        return Statement(number, sure=not self._gives_both)
+        sure = number == self._hint
+        self._hint = number
+        return Statement(number, sure=sure)

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from agent.domain.errors import PortError, RefusedError
+from agent.domain.errors import ArtefactError, FabunitError, PortError, RefusedError
 from agent.printer import framing
 from agent.printer.engine import LineEngine, Mode
 from agent.printer.engine_events import CommandDone, Drained, Failed, Reported, SessionOpened, StreamDone
@@ -51,6 +51,9 @@ class PrinterLink:
         self.port_id = port.identity
         self.baud = port.baud
         self.engine = LineEngine(identity.dialect, size)
+        capabilities = identity.firmware.capabilities if identity.firmware else {}
+        if identity.dialect.autoreport and capabilities.get("AUTOREPORT_TEMP") and not identity.busy:
+            self.engine.pace.report_seen()  # it was set up while connecting: silence counts before the first one
         self.down: asyncio.Future[PortLost | Failed | RunnerCrashed]
         self._loop = asyncio.get_running_loop()
         self.down = self._loop.create_future()
@@ -60,6 +63,7 @@ class PrinterLink:
         self._commands: dict[int, asyncio.Future[list[str]]] = {}
         self._waiting: dict[type[Any], asyncio.Future[Any]] = {}
         self._turn = asyncio.Lock()
+        self._feeder: Feeder | None = None
         self.file_end: FileEnded | None = None
         self.file_failure: FileFailed | None = None
 
@@ -100,12 +104,15 @@ class PrinterLink:
     ) -> asyncio.Future[StreamDone]:
         """Begin to send a file; the future ends with the firmware's confirmation of the last line.
 
+        It ends with ArtefactError `artefact_lost` (and `file_failure`) when the file cannot be read to its end.
         `feeder_of(base, wake)` makes the feeder; base is None for firmware without line numbers.
         """
         self.file_end = self.file_failure = None
         done = self._expect(StreamDone)
+        if done.done():
+            return done
         base = self.engine.base if self.engine.dialect.numbered else None
-        feeder = feeder_of(base, self._runner.wake)
+        self._feeder = feeder = feeder_of(base, self._runner.wake)
         self._runner.post(lambda _: self._runner.feed_from(feeder))
         feeder.start()
         return done
@@ -188,6 +195,7 @@ class PrinterLink:
                 self.file_end = event
             case FileFailed():
                 self.file_failure = event
+                self._refuse(StreamDone, ArtefactError(event.detail, code="artefact_lost"))
             case PortLost() | Failed() | RunnerCrashed():
                 self._fall(event)
             case _:
@@ -198,11 +206,20 @@ class PrinterLink:
     def _fall(self, event: PortLost | Failed | RunnerCrashed) -> None:
         if not self.down.done():
             self.down.set_result(event)
+        if self._feeder is not None:
+            self._feeder.close()
         for future in [*self._waiting.values(), *self._commands.values()]:
             if not future.done():
                 future.set_exception(LinkDownError(event))
                 future.exception()  # a future nobody waits for any more is no error
         self._waiting.clear()
+
+    def _refuse(self, kind: type[Any], error: FabunitError) -> None:
+        """What is waited for will not happen."""
+        waiting = self._waiting.pop(kind, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(error)
+            waiting.exception()
 
     def _push_command(self, token: int, text: str) -> None:
         window = self.engine.window

@@ -12,10 +12,18 @@ SILENT_PATIENCE_S = 3.0
 """Before asking a firmware that never says `busy`."""
 SHORT_PATIENCE_S = 0.1
 SHORT_PATIENCE_ANSWERS = 4
+EAGER_PATIENCE_S = 0.25
+"""Before asking about a line that does not block: a question in vain costs 21 bytes and narrows the window for a
+moment, a lost ok stops the print until it is asked about."""
+EAGER_ANSWERS = 5
+USUAL = 0.9
+"""Share of latencies that is taken for usual; the longest ones are those of lost oks."""
 SILENT_WAITS = 20
 """Patiences granted to a blocking command of such a firmware: one minute, longer than homing."""
-ANSWER_S = 1.0
-"""How long to wait for the answer to a question before asking again."""
+ANSWER_S = 0.25
+ANSWER_LATENCIES = 4
+"""How long to wait for the answer to a question before asking again; doubled every time, because a firmware whose
+queue is full cannot read questions, and they would overflow its receive ring."""
 DEAD_TALKING_S = 15.0
 """Silence of a firmware that reports by itself: seven missed signs of life at Marlin's usual two seconds."""
 DEAD_S = 180.0
@@ -52,10 +60,10 @@ class Pace:
         self._widen_at: int | None = None
         self._single = False
 
-    @property
-    def answer_s(self) -> float:
-        """How long an answer may take."""
-        return ANSWER_S
+    def answer_s(self, asked: int) -> float:
+        """How long the answer to a question may take when `asked` were put before it in vain."""
+        first_s = max(ANSWER_S, ANSWER_LATENCIES * min(self.latency.percentile_s(USUAL), ANSWER_S))
+        return min(first_s * 2.0 ** min(asked, 16), self.dead_s / 4)
 
     @property
     def patience_s(self) -> float:
@@ -65,9 +73,15 @@ class Pace:
         return SILENT_PATIENCE_S
 
     @property
+    def eager_patience_s(self) -> float:
+        """The same for a line that does not block, by what is usual on this line."""
+        usual = self.latency.percentile_s(USUAL)
+        return min(self.patience_s, max(EAGER_PATIENCE_S, EAGER_ANSWERS * usual))
+
+    @property
     def short_patience_s(self) -> float:
         """The same when there is reason to think that an ok was lost: a few usual answer times."""
-        usual = self.latency.percentile_s(0.99)
+        usual = self.latency.percentile_s(USUAL)
         return min(self.patience_s, max(SHORT_PATIENCE_S, SHORT_PATIENCE_ANSWERS * usual))
 
     @property
@@ -100,12 +114,13 @@ class Pace:
         """The firmware reports temperatures by itself."""
         self._talks = True
 
-    def restart(self, index: int) -> None:
-        """A new session begins behind line `index`."""
-        self._check_at = index + self._check_every
+    def restart(self, window: SendWindow) -> None:
+        """A new session begins behind the window's last line."""
+        self._check_at = window.sent + self._check_every
         self._sample = None
         self._widen_at = None
         self._single = False
+        window.size = self.full
 
     def sent(self, window: SendWindow, now: float) -> None:
         """Lines went out."""
@@ -142,13 +157,15 @@ class Pace:
         """Whether it is time to compare our count with the firmware's."""
         return self._check_at is not None and window.sent >= self._check_at
 
-    def verified(self, *, drift: int, index: int) -> None:
+    def verified(self, *, drift: int, index: int, now: float) -> None:
         """The counts were compared; `drift` is how many oks we counted too many (negative: lost)."""
         if drift:
             self._check_every = max(CHECK_LEAST, self._check_every // 2)
         else:
             self._check_every = min(CHECK_MOST, self._check_every * 2)
         self._check_at = index + self._check_every
+        if self._sample is not None and self._sample[0] <= index:
+            self.latency.add(now - self._sample[1])  # at least: where lines are slow, patience must learn it
         self._sample = None
 
     def _careful(self) -> WindowSize:

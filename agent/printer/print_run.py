@@ -10,71 +10,33 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from agent.domain.errors import FabunitError
+from agent.domain.errors import FabunitError, RefusedError
 from agent.domain.job import Reason
 from agent.domain.printer import PrinterState, Temperature
 from agent.domain.prints import OutcomeState, PrintOrder, PrintOutcome, PrintState
-from agent.domain.profile import PrinterProfile
 from agent.gcode.modal import ModalState
 from agent.printer import procedures
 from agent.printer.engine_events import Failed, StreamDone, Verdict
 from agent.printer.feeder import Feeder, modal_at
 from agent.printer.link import LinkDownError, PrinterLink
+from agent.printer.print_access import PrinterAccess, Wanted
+from agent.printer.print_tally import REASON_FOR, PrintTally
 from agent.printer.procedures import PauseSnapshot
 from agent.printer.progress import ProgressMeter
 from agent.printer.runner import RunnerCrashed
-from agent.printer.tracker import Tracked
+from agent.printer.takeover import Where, stand_of
 
 RECONNECT_LIMIT_S = 600.0
 """How long a print waits for its port to come back: time to find the cable, shorter than a cold nozzle matters."""
-UNANSWERED_LIMIT_S = 20.0
+UNANSWERED_LIMIT_S = 10.0
 """The same when the port is there and the printer does not answer on it: its processor hangs."""
 BREAK_EVERY_S = 2.0
 """How often a blocking command is asked to end while a cancel waits."""
 SUSPEND_LIMIT_S = 8.0
 """An orderly stop waits this long for the lines in flight; whatever is not confirmed by then is asked for later."""
-HOST_BASES = range(1_000_000, 9_000_000)
-"""Line numbers of the host's own commands; job bases lie far below, so the counter tells whose lines ran last."""
-
-
-class Wanted(StrEnum):
-    """What the run was asked to do next."""
-
-    RUN = "run"
-    PAUSE = "pause"
-    CANCEL = "cancel"
-    SUSPEND = "suspend"
-
-
-class PrinterAccess(Protocol):
-    """What a run needs of the printer service."""
-
-    profile: PrinterProfile
-
-    @property
-    def tracked(self) -> Tracked:
-        """What the replies have said so far."""
-
-    @property
-    def dialect_name(self) -> str:
-        """The firmware's dialect."""
-
-    async def ready_link(self, timeout_s: float) -> PrinterLink | None:
-        """An answering connection, or None when there was none in time."""
-
-    @property
-    def unanswered_since(self) -> float | None:
-        """Since when the port is there but nobody answers on it; None otherwise."""
-
-    def set_state(self, state: PrinterState, detail: str = "") -> None:
-        """Show this state."""
-
-    def host_base(self) -> int:
-        """A random base for a session of host commands."""
 
 
 class PrintRun:
@@ -83,18 +45,24 @@ class PrintRun:
     def __init__(self, order: PrintOrder, access: PrinterAccess) -> None:
         self.order = order
         self.meter = ProgressMeter(order.prepared, order.record.print_id, time.monotonic())
-        self.reconnects = 0
+        self.tally = PrintTally(order, self.meter.started_at)
         self._access = access
         self._wanted = Wanted.RUN
         self._reason: Reason | None = None
         self._detail = ""
         self._changed = asyncio.Event()
-        self._line = 0
-        self._counter: int | None = None
-        self._resends = 0
-        self._timeouts = 0
-        self._sha256: str | None = None
         self._snapshot: PauseSnapshot | None = None
+        if order.resume:
+            self._recall()
+
+    def _recall(self) -> None:
+        """What an earlier daemon has left on disk: a checkpoint, and the pause or cancel that was under way."""
+        record = self.order.record
+        self._snapshot = PauseSnapshot.from_json(record.pause_snapshot)
+        stage = self._snapshot.stage if self._snapshot else ""
+        if record.state is PrintState.PAUSED or stage in ("pausing", "paused"):
+            self._wanted, self._reason = Wanted.PAUSE, record.reason
+        self._reason = record.cancel_reason or self._reason
 
     # -- requests -----------------------------------------------------------------------------------------------
 
@@ -117,9 +85,7 @@ class PrintRun:
 
     def line(self, link: PrinterLink | None) -> int:
         """The last job line known to be acknowledged."""
-        if link is not None and link.engine.base == self.order.record.base:
-            return max(self._line, link.engine.window.acked)
-        return self._line
+        return self.tally.line_with(link.engine if link is not None else None)
 
     # -- the run ------------------------------------------------------------------------------------------------
 
@@ -131,15 +97,17 @@ class PrintRun:
             if link is None:
                 return self._no_connection()
             try:
-                return await self._run_on(link, resume=resume)
+                return await (self._take_over(link) if resume else self._begin(link))
             except LinkDownError as down:
-                self._remember(link)
+                self.tally.take_over(link.engine)
                 outcome = self._after(down)
                 if outcome is not None:
                     return outcome
+            except RefusedError as busy:  # a session could not be opened: the printer does not react any more
+                return self._failed(Reason.PRINTER_SILENT, busy.message)
             finally:
-                self._remember(link)
-            self.reconnects += 1
+                self.tally.take_over(link.engine)
+            self.tally.reconnects += 1
             resume = True
 
     async def _connection(self) -> PrinterLink | None:
@@ -169,41 +137,42 @@ class PrintRun:
             )
         return self._failed(Reason.PORT_LOST, f"the printer did not come back in time; {warning}")
 
-    async def _run_on(self, link: PrinterLink, *, resume: bool) -> PrintOutcome:
-        if not resume:
-            await link.open_session(self.order.record.base)
-            return await self._print_from(link, 0)
-        return await self._take_over(link)
+    async def _begin(self, link: PrinterLink) -> PrintOutcome:
+        """Print from the first line on."""
+        wraps = link.identity.dialect.line_modulus is not None
+        if wraps:  # the counter alone could not tell whether the session was opened
+            await self._checkpoint("starting", 0)
+        await link.open_session(self.order.record.base)
+        await self._clear_checkpoint()
+        return await self._print_from(link, 0)
 
     async def _take_over(self, link: PrinterLink) -> PrintOutcome:
-        """Go on with a print that an earlier connection or daemon has left: ask the counter, read the checkpoint."""
+        """Go on with a print that an earlier connection or daemon has left."""
         record = self.order.record
-        counter = link.identity.last_line
-        snapshot = self._snapshot or PauseSnapshot.from_json(record.pause_snapshot)
-        if counter is None:
-            return await self._give_up(
-                link,
-                Reason.DAEMON_RESTARTED,
-                f"{link.identity.dialect.title} cannot be asked which line it executed last",
-            )
-        at = counter - record.base
-        if link.identity.restarted or not (0 <= at <= record.lines or counter in HOST_BASES):
-            detail = f"the printer was reset (its last line is {counter}); it stopped after line {self._line}"
-            return self._failed(Reason.PRINTER_RESET, detail)
-        if 0 <= at <= record.lines:
-            self._line = at
-            if record.state is not PrintState.PAUSED and self._wanted is not Wanted.PAUSE:
-                await link.adopt_session(record.base, at)
-                return await self._print_from(link, at)
-            return await self._pause(link, snapshot if snapshot and snapshot.line == at else None, at)
-        return await self._from_checkpoint(link, snapshot)
+        stand = stand_of(link.identity, record, self._snapshot, self.tally.line)
+        match stand.where:
+            case Where.UNKNOWN:
+                detail = f"{link.identity.dialect.title} cannot be asked which line it executed last"
+                return await self._give_up(link, Reason.DAEMON_RESTARTED, detail)
+            case Where.RESET:
+                counter, line = link.identity.last_line, self.tally.line
+                detail = f"the printer was reset (its last line is {counter}); it stopped after line {line}"
+                return self._failed(Reason.PRINTER_RESET, detail)
+            case Where.BEGINNING:
+                return await self._begin(link)
+        self.tally.line = stand.line
+        if stand.where is Where.CHECKPOINT and stand.snapshot is not None:
+            return await self._from_checkpoint(link, stand.snapshot)
+        if self._snapshot is not None and self._snapshot.stage == "cancelling":
+            return await self._cancel(link, stand.line)
+        if self._wanted is Wanted.PAUSE:
+            return await self._pause(link, stand.snapshot, stand.line)
+        await link.adopt_session(record.base, stand.line)
+        await self._clear_checkpoint()
+        return await self._print_from(link, stand.line)
 
-    async def _from_checkpoint(self, link: PrinterLink, snapshot: PauseSnapshot | None) -> PrintOutcome:
+    async def _from_checkpoint(self, link: PrinterLink, snapshot: PauseSnapshot) -> PrintOutcome:
         """The counter is in a session of host commands: only the checkpoint knows the line."""
-        if snapshot is None:
-            await link.open_session(self.order.record.base)
-            return await self._print_from(link, 0)
-        self._line = snapshot.line
         match snapshot.stage:
             case "finishing":
                 return await self._finish(link)
@@ -218,25 +187,28 @@ class PrintRun:
         done = link.stream(self._feeder(at))
         while self._wanted is Wanted.RUN and not done.done():
             await self._either(done, link.down)
-            if link.down.done():
-                raise LinkDownError(link.down.result())
-            if link.file_failure is not None:
-                return await self._give_up(link, Reason.ARTEFACT_LOST, link.file_failure.detail)
-        if done.done():
+        if link.down.done():
+            raise LinkDownError(link.down.result())
+        if link.file_failure is not None:
+            return await self._give_up(link, Reason.ARTEFACT_LOST, link.file_failure.detail)
+        if done.done() and done.exception() is None:
             return await self._confirmed(link, done.result())
-        self._access.set_state(_STATE_FOR[self._wanted], self._detail)
+        self._access.set_state(_STATE_FOR.get(self._wanted, PrinterState.PRINTING), self._detail)
         line = await self._drain(link)
         return await self._interrupted(link, line)
 
     async def _interrupted(self, link: PrinterLink, line: int) -> PrintOutcome:
-        self._line = line
+        self.tally.line = line
         match self._wanted:
             case Wanted.SUSPEND:
                 return self._outcome(OutcomeState.SUSPENDED, None, f"suspended after line {line}")
             case Wanted.CANCEL:
                 return await self._cancel(link, line)
-            case _:
+            case Wanted.PAUSE:
                 return await self._pause(link, None, line)
+            case Wanted.RUN:  # resumed before the pause had begun
+                await link.adopt_session(self.order.record.base, line)
+                return await self._print_from(link, line)
 
     async def _drain(self, link: PrinterLink) -> int:
         """Hold the stream and wait until nothing is in flight; a cancel breaks heat-ups and other waits."""
@@ -286,11 +258,11 @@ class PrintRun:
         commands = procedures.unpark(access.profile, snapshot, modal, self._hotend(modal.tool))
         for command in [*commands, "M400"]:
             await self._command(link, command)
-            if self._wanted is not Wanted.RUN:
+            if self._wanted in (Wanted.CANCEL, Wanted.SUSPEND):
                 return await self._interrupted(link, snapshot.line)
+        # A pause that was asked for meanwhile comes after the return: its place must be the exact one.
         await link.open_session(self.order.record.base, snapshot.line)
-        self._snapshot = None
-        await self.order.checkpoint(None)
+        await self._clear_checkpoint()
         await self.order.on_pause(False, self._reason, "")  # noqa: FBT003 - the contract of the order
         return await self._print_from(link, snapshot.line)
 
@@ -303,14 +275,14 @@ class PrintRun:
 
     async def _confirmed(self, link: PrinterLink, done: StreamDone) -> PrintOutcome:
         """All lines are acknowledged: compare what was streamed and what the firmware counted with the order."""
-        record, prepared = self.order.record, self.order.prepared
-        self._line = done.line
-        self._counter = done.counter
-        self._sha256 = link.file_end.end.sha256 if link.file_end else None
+        record, prepared, tally = self.order.record, self.order.prepared, self.tally
+        tally.line = done.line
+        tally.counter = done.counter
+        tally.sha256 = link.file_end.end.sha256 if link.file_end else None
         if done.counter is not None and done.counter != record.base + record.lines:
             detail = f"the printer counted {done.counter - record.base} lines of {record.lines}"
             return await self._give_up(link, Reason.LINE_COUNT_MISMATCH, detail)
-        if self._sha256 is not None and self._sha256 != prepared.sha256:
+        if tally.sha256 is not None and tally.sha256 != prepared.sha256:
             return await self._give_up(
                 link, Reason.HASH_MISMATCH, "the file changed on disk while it was printed"
             )
@@ -338,7 +310,7 @@ class PrintRun:
         """The print has failed but the printer listens: leave the part and switch the heaters off."""
         self._access.set_state(PrinterState.CANCELLING, detail)
         link.stop_feeding()
-        await self._checkpoint("cancelling", self._line)
+        await self._checkpoint("cancelling", self.tally.line)
         try:
             await link.open_session(self._access.host_base())
             await self._commands(link, procedures.cancelled(self._access.profile, {}, self._hotend()))
@@ -352,7 +324,7 @@ class PrintRun:
         if isinstance(event, RunnerCrashed):
             raise down
         if isinstance(event, Failed) and event.verdict is not Verdict.SILENT:
-            reason = _REASON_FOR[event.verdict]
+            reason = REASON_FOR[event.verdict]
             if event.verdict is Verdict.HALTED and self._reason is not None and self._wanted is Wanted.CANCEL:
                 reason = self._reason
             return self._failed(reason, event.detail)
@@ -395,6 +367,11 @@ class PrintRun:
         await self.order.checkpoint(self._snapshot.to_json())
         return self._snapshot
 
+    async def _clear_checkpoint(self) -> None:
+        if self._snapshot is not None:
+            self._snapshot = None
+            await self.order.checkpoint(None)
+
     def _feeder(self, at: int) -> Callable[[int | None, Callable[[], None]], Feeder]:
         path: Path = self.order.path
 
@@ -406,49 +383,14 @@ class PrintRun:
     def _hotend(self, tool: int = 0) -> Temperature | None:
         return self._access.tracked.temperatures.get(f"T{tool}")
 
-    def _remember(self, link: PrinterLink) -> None:
-        """Carry the counts of a connection over to the next one."""
-        self._line = self.line(link)
-        self._resends += link.engine.resends
-        self._timeouts += link.engine.timeouts
-        link.engine.resends = link.engine.timeouts = 0
-
     def _ended_by_request(self, detail: str) -> PrintOutcome:
-        """A cancel by a person is a cancelled print, one by a rule a failed one."""
-        reason = self._reason or Reason.USER
-        by_person = reason in (Reason.USER, Reason.COORDINATOR)
-        return self._outcome(OutcomeState.CANCELLED if by_person else OutcomeState.FAILED, reason, detail)
+        return self.tally.ended_by_request(self._reason, detail, time.monotonic())
 
     def _failed(self, reason: Reason, detail: str) -> PrintOutcome:
         return self._outcome(OutcomeState.FAILED, reason, detail)
 
     def _outcome(self, state: OutcomeState, reason: Reason | None, detail: str) -> PrintOutcome:
-        record = self.order.record
-        stats = {
-            "lines": record.lines,
-            "lines_acked": self._line,
-            "base": record.base,
-            "counter": self._counter,
-            "prepared_sha256": self.order.prepared.sha256,
-            "streamed_sha256": self._sha256,
-            "resends": self._resends,
-            "timeouts": self._timeouts,
-            "reconnects": self.reconnects,
-            "elapsed_s": round(time.monotonic() - self.meter.started_at, 3),
-        }
-        return PrintOutcome(state, reason, detail, self._line, stats)
+        return self.tally.outcome(state, reason, detail, time.monotonic())
 
 
-_STATE_FOR = {
-    Wanted.PAUSE: PrinterState.PAUSING,
-    Wanted.CANCEL: PrinterState.CANCELLING,
-    Wanted.SUSPEND: PrinterState.PRINTING,
-    Wanted.RUN: PrinterState.PRINTING,
-}
-_REASON_FOR = {
-    Verdict.RESET: Reason.PRINTER_RESET,
-    Verdict.HALTED: Reason.PRINTER_HALTED,
-    Verdict.SILENT: Reason.PRINTER_SILENT,
-    Verdict.RESEND_LIMIT: Reason.RESEND_LIMIT,
-    Verdict.UNCERTAIN: Reason.LINE_UNCERTAIN,
-}
+_STATE_FOR = {Wanted.PAUSE: PrinterState.PAUSING, Wanted.CANCEL: PrinterState.CANCELLING}

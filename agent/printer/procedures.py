@@ -20,7 +20,7 @@ class PauseSnapshot:
     """Where a print stands while it is interrupted: last accepted line, and the position M114 reported there.
 
     `position` is empty until it was read; as long as it is, the head has not been moved away. `stage` is one of
-    `pausing`, `paused`, `cancelling`, `finishing`.
+    `starting`, `pausing`, `paused`, `cancelling`, `finishing`.
     """
 
     stage: str

@@ -6,6 +6,7 @@ It does nothing else, so that the rest of the daemon may be slow without the pri
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import threading
@@ -77,6 +78,7 @@ class LinkRunner:
         self._notify = notify
         self._posted: SimpleQueue[Callable[[float], None]] = SimpleQueue()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wake_lock = threading.Lock()
         self._closing = False
         self._unsent = b""
         self._feeder: Feeder | None = None
@@ -96,14 +98,13 @@ class LinkRunner:
         self.wake()
 
     def wake(self) -> None:
-        """End the current poll."""
-        try:
-            os.write(self._wake_write, b"\0")
-        except BlockingIOError:
-            pass  # the pipe is full: the thread will wake anyway
-        except OSError:
-            if self._thread.is_alive():
-                raise
+        """End the current poll.
+
+        After the end of the thread it does nothing: the descriptor's number may belong to another file by then.
+        """
+        with self._wake_lock, contextlib.suppress(BlockingIOError):  # a full pipe wakes the thread anyway
+            if self._wake_write >= 0:
+                os.write(self._wake_write, b"\0")
 
     def feed_from(self, feeder: Feeder | None) -> None:
         """Take lines from `feeder` from now on (printer thread only)."""
@@ -125,7 +126,9 @@ class LinkRunner:
         """End the thread and close the port."""
         self._closing = True
         self.wake()
-        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+        if self._thread.ident is None:
+            self._release()
+        elif threading.current_thread() is not self._thread:
             self._thread.join(timeout_s)
 
     # -- in the thread ------------------------------------------------------------------------------------------
@@ -139,11 +142,17 @@ class LinkRunner:
             structlog.get_logger("printer").exception("printer_thread_crashed")
             self._notify(RunnerCrashed(f"{type(error).__name__}: {error}"))
         finally:
-            if self._feeder is not None:
-                self._feeder.close()
-            self._port.close()
-            os.close(self._wake_read)
-            os.close(self._wake_write)
+            self._release()
+
+    def _release(self) -> None:
+        if self._feeder is not None:
+            self._feeder.close()
+        self._port.close()
+        with self._wake_lock:
+            if self._wake_write >= 0:
+                os.close(self._wake_read)
+                os.close(self._wake_write)
+            self._wake_read = self._wake_write = -1
 
     def _loop(self) -> None:
         port, engine = self._port, self.engine

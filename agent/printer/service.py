@@ -23,10 +23,12 @@ from agent.printer.connection import Connection, LinkListener, Shown
 from agent.printer.connector import Connector
 from agent.printer.heat import HeatGuard, Surroundings
 from agent.printer.link import PrinterLink
-from agent.printer.print_run import HOST_BASES, PrintRun, Wanted
+from agent.printer.print_access import Wanted
+from agent.printer.print_run import PrintRun
 from agent.printer.replies import Action, ErrorSeverity, PrinterError, Reply, TemperatureReport
 from agent.printer.safety import Action as HeatAction
 from agent.printer.safety import Alarm
+from agent.printer.takeover import HOST_BASES
 from agent.printer.tracker import Tracked, answered, track
 from agent.printer.transcript import Transcript
 
@@ -36,6 +38,8 @@ SAMPLES = 600
 POLL_EVERY_S = 3.0
 """Temperature polling where the firmware cannot report by itself."""
 CONSOLE_POLL_S = 0.1
+ERROR_DOUBT_S = 0.5
+"""A refused line has been sent again by then; whatever was damaged in the refusal is known to be just that."""
 
 
 class PrinterService:
@@ -274,9 +278,19 @@ class PrinterService:
             case Action(name="cancel"):
                 run.want(Wanted.CANCEL, Reason.USER, "cancelled at the printer")
             case PrinterError(severity=ErrorSeverity.JOB_WRONG, text=text):
-                run.want(Wanted.PAUSE, Reason.PRINTER_ERROR, text)
+                loop = asyncio.get_running_loop()
+                loop.call_later(ERROR_DOUBT_S, self._believe_error, run, text, self._troubles())
             case PrinterError(severity=ErrorSeverity.STOPPED, text=text):
                 run.want(Wanted.CANCEL, Reason.PRINTER_ERROR, text)
+
+    def _believe_error(self, run: PrintRun, text: str, troubles: int) -> None:
+        """Pause for an error of the firmware, unless it was a damaged refusal of a line: that leads to a resend."""
+        if self._run is run and self._troubles() == troubles:
+            run.want(Wanted.PAUSE, Reason.PRINTER_ERROR, text)
+
+    def _troubles(self) -> int:
+        link = self._connection.link
+        return link.engine.resends + link.engine.timeouts if link is not None else 0
 
     # -- once a second --------------------------------------------------------------------------------------------
 

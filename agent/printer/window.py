@@ -2,7 +2,9 @@
 
 Indices count the lines of a session from 1. `sent` and `acked` are the indices of the last such line; `verified` is the
 last line the firmware itself named as accepted. Everything after `verified` is kept, so that any legitimate resend can
-be answered.
+be answered. `furthest` is the highest line ever sent: after a step back the firmware may turn out to have accepted
+more than `sent`. `unsettled` lines are accepted although their oks were not seen: they may still wait in the firmware's
+queue, so they take room.
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ class SendWindow:
         self.sent = 0
         self.acked = 0
         self.verified = 0
+        self.furthest = 0
+        self.unsettled = 0
+        self._unsettled_bytes = 0
         self._chunks: deque[Chunk] = deque()
         self._last = 0  # index of the last line pushed
 
@@ -53,7 +58,8 @@ class SendWindow:
     def start_at(self, index: int) -> None:
         """Begin with line `index + 1`; everything up to `index` counts as accepted."""
         self._chunks.clear()
-        self.sent = self.acked = self.verified = self._last = index
+        self.sent = self.acked = self.verified = self.furthest = self._last = index
+        self.settled()
 
     def push(self, chunk: Chunk) -> None:
         """Append the next lines of the session."""
@@ -64,23 +70,31 @@ class SendWindow:
         self._last += chunk.count
 
     def acknowledge(self, count: int) -> int:
-        """Count `count` oks; returns how many had no line to belong to."""
+        """Count `count` oks; returns how many had no line to belong to: those are of unsettled lines."""
         spare = count - (self.sent - self.acked)
         if spare > 0:
             self.acked = self.sent
+            left = max(0, self.unsettled - spare)
+            self._unsettled_bytes = self._unsettled_bytes * left // self.unsettled if left else 0
+            self.unsettled = left
             return spare
         self.acked += count
         return 0
 
-    def resume_after(self, index: int, *, sure: bool) -> None:
-        """Go on with line `index + 1`, nothing in flight; `sure` makes `index` the new verified line."""
-        self.sent = self.acked = index
-        if sure:
-            self.confirm(index)
+    def settled(self) -> None:
+        """No ok of an earlier line can come any more."""
+        self.unsettled = self._unsettled_bytes = 0
 
-    def confirm(self, index: int) -> None:
-        """The firmware itself named `index` as accepted."""
-        self.verified = index
+    def resume_after(self, index: int, *, oks: int = 0) -> None:
+        """The firmware itself named `index` as its last accepted line: go on behind it, nothing in flight.
+
+        `oks` is how many oks of accepted lines came while sending had stopped.
+        """
+        late = min(index, self.furthest) - self.acked - oks
+        if late > 0:
+            self.unsettled += late
+            self._unsettled_bytes += self._bytes_between(index - late, index)
+        self.sent = self.acked = self.verified = index
         chunks = self._chunks
         while chunks and chunks[0].first + chunks[0].count - 1 <= index - self._keep:
             chunks.popleft()
@@ -93,6 +107,20 @@ class SendWindow:
     def current(self) -> Chunk | None:
         """The chunk of the oldest unacknowledged line, if it is on the wire."""
         return self._find(self.acked + 1) if self.in_flight else None
+
+    @property
+    def barrier_is_next(self) -> bool:
+        """Whether the next line to be sent is one that is sent alone."""
+        chunk = self._find(self.sent + 1)
+        return chunk is not None and chunk.barrier
+
+    def is_asking_temperatures(self) -> bool:
+        """Whether the oldest unacknowledged line is itself an `M105`."""
+        chunk = self.current()
+        if chunk is None:
+            return False
+        at = self.acked + 1 - chunk.first
+        return b"M105" in chunk.data[chunk.ends[at] : chunk.ends[at + 1]]
 
     def take(self) -> bytes:
         """The bytes that may go out now; they count as sent."""
@@ -112,28 +140,31 @@ class SendWindow:
         ends = chunk.ends
         begin = self.sent + 1 - chunk.first
         in_flight = self.sent - self.acked
-        end = min(begin + self.size.lines - in_flight, chunk.count)
-        limit = ends[begin] + self.size.bytes - self._bytes_in_flight()
-        if end > begin and ends[end] > limit:
-            end = bisect_right(ends, limit, begin, end) - 1
+        end = min(begin + self.size.lines - in_flight - self.unsettled, chunk.count)
+        if end > begin:
+            limit = ends[begin] + self.size.bytes - self._unsettled_bytes
+            limit -= self._bytes_between(self.acked, self.sent)
+            if ends[end] > limit:
+                end = bisect_right(ends, limit, begin, end) - 1
         if end <= begin:
             if in_flight:
                 return b""
             end = begin + 1  # one line is always allowed, however long
         self.sent += end - begin
+        self.furthest = max(self.furthest, self.sent)
         return chunk.data[ends[begin] : ends[end]]
 
-    def _bytes_in_flight(self) -> int:
+    def _bytes_between(self, after: int, upto: int) -> int:
+        """Size of the lines `after + 1` to `upto`, as far as they are at hand."""
         total = 0
-        index = self.acked + 1
         for chunk in self._chunks:
             behind = chunk.first + chunk.count
-            if behind <= index:
+            if behind <= after + 1:
                 continue
-            if chunk.first > self.sent:
+            if chunk.first > upto:
                 break
-            begin = max(index, chunk.first) - chunk.first
-            end = min(self.sent + 1, behind) - chunk.first
+            begin = max(after + 1, chunk.first) - chunk.first
+            end = min(upto + 1, behind) - chunk.first
             total += chunk.ends[end] - chunk.ends[begin]
         return total
 

@@ -6,9 +6,13 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from agent.sim.config import FirmwareConfig
+    from agent.sim.server import ServerPaths
 
 DIALECT_NAMES = (
     "marlin-2.1",
@@ -79,6 +83,9 @@ _LINES = click.IntRange(min=1)
 @click.option(
     "--emergency-parser/--no-emergency-parser", default=None, help="[default: as the dialect is built]"
 )
+@click.option("--deaf-parser", is_flag=True, help="Announce the emergency parser but never feed it.")
+@click.option("--resend-ok/--no-resend-ok", default=True, help="An ok follows each Resend [default: yes].")
+@click.option("--tight-resend", is_flag=True, help='Write "Resend:2" without the blank.')
 @click.option("--no-timeouts", is_flag=True, help='Print "wait" once a second while idle.')
 @click.option("--reset-on-open", is_flag=True, help="Opening the port resets the board, as DTR does.")
 @click.option(
@@ -140,13 +147,13 @@ def _reason(error: OSError) -> str:
     return str(error) if error.errno is None else f"{error.filename or 'port'}: {error.strerror}"
 
 
-def _paths(options: dict[str, Any]) -> Any:
+def _paths(options: dict[str, Any]) -> ServerPaths:
     from agent.sim.server import ServerPaths  # noqa: PLC0415
 
     link = options["link"]
     if link is None:
-        folder = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-        link = Path(folder) / f"fabunit-printer-{os.getpid()}"
+        folder = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+        link = (folder if folder.is_dir() else Path(tempfile.gettempdir())) / f"fabunit-printer-{os.getpid()}"
     return ServerPaths(
         Path(os.path.abspath(link)),  # noqa: PTH100 - resolve() would follow the link we are to replace
         options["ledger"],
@@ -155,7 +162,7 @@ def _paths(options: dict[str, Any]) -> Any:
     )
 
 
-def _config(options: dict[str, Any]) -> Any:
+def _config(options: dict[str, Any]) -> FirmwareConfig:
     from agent.sim.config import FirmwareConfig  # noqa: PLC0415
     from agent.sim.heaters import ThermalFault  # noqa: PLC0415
 
@@ -168,6 +175,9 @@ def _config(options: dict[str, Any]) -> Any:
         "speed",
         "advanced_ok",
         "emergency_parser",
+        "deaf_parser",
+        "resend_ok",
+        "tight_resend",
         "no_timeouts",
         "reset_on_open",
         "seed",

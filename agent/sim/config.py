@@ -24,6 +24,9 @@ class FirmwareConfig:
     boot_s: float = 0.0  # from power-on or reset to "start"; what arrives meanwhile is lost
     advanced_ok: bool = False
     emergency_parser: bool | None = None  # None: as the dialect is usually built
+    deaf_parser: bool = False  # the parser is announced but never fed, as seen on some builds
+    resend_ok: bool = True  # False: no ok after Resend, as in early-2021 builds and some clones
+    tight_resend: bool = False  # "Resend:2" without the blank
     no_timeouts: bool = False  # "wait" once a second while idle
     reset_on_open: bool = False  # opening the port resets the board, as DTR does on Arduino-like boards
     seed: int = 1

@@ -29,7 +29,11 @@ class ControlSocket:
             if path.is_socket():
                 path.unlink()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(str(path))
+        try:
+            self._listener.bind(str(path))
+        except OSError as error:
+            self._listener.close()
+            raise OSError(error.errno, error.strerror, str(path)) from error
         path.chmod(0o600)
         self._listener.listen(MAX_CLIENTS)
         self._listener.settimeout(0)

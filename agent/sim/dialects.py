@@ -100,6 +100,7 @@ class Dialect:
     emergency_parser: bool = True
     m112_on_receipt: bool = False  # acts when its line is read, whatever its number
     host_prompts: bool = True
+    rolls_back: bool = False  # asks for old lines by itself after a crash
     cold_text: str = "echo: cold extrusion prevented"
 
 
@@ -147,6 +148,7 @@ _PRUSA_MK3 = replace(
     report_style=ReportStyle.PRUSA,
     emergency_parser=False,
     m112_on_receipt=True,
+    rolls_back=True,
     thermal_format="Error:{heater}: Heaters switched off. {reason}!",
     after_halt=AfterHalt.REBOOT,
 )

@@ -208,10 +208,29 @@ class Executor:
                 board.error("")
             else:
                 board.error(f"Error:{fault.value}, Last Line: {last}")
-        board.error(dialect.resend_format.format(n=next_line))
-        if dialect.rejection is Rejection.RESEND_OK:
+        self._ask_again(next_line)
+        if dialect.rejection is Rejection.RESEND_OK and board.config.resend_ok:
             named = dialect.resend_ok_is_advanced and self._advanced and self._queue
             self._say_ok(self._queue[0].number if named else None, advanced=dialect.resend_ok_is_advanced)
+
+    def _ask_again(self, number: int) -> None:
+        text = self._board.dialect.resend_format.format(n=number)
+        self._board.error(text.replace("Resend: ", "Resend:") if self._board.config.tight_resend else text)
+
+    def roll_back(self) -> None:
+        """Prusa MK3 after a crash: forget what is queued and planned, and ask for those lines again, unasked.
+
+        The firmware counts every queued command and planned move as one line, whether or not it was numbered.
+        """
+        board = self._board
+        board.counter.last = max(0, board.counter.last - board.planner.count - len(self._queue))
+        board.quick_stop(0.0)
+        self._receiver.throw_away()
+        self.drop()
+        board.statistics.resends += 1
+        board.event("rollback", n=board.counter.last)
+        self._ask_again(board.counter.last + 1)
+        self._say_ok(None, advanced=False)
 
     # --- executing -----------------------------------------------------------------------------------------
 

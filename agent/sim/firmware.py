@@ -199,6 +199,14 @@ class Firmware:
         self.board.event("thermal_fault", fault=fault.value)
         self._executor.poke()
 
+    def crash(self, now: float) -> None:
+        """The tool head hit something: a Prusa MK3 asks for the unfinished lines again, others notice nothing."""
+        self.advance(now)
+        self.board.event("crash")
+        if self.dialect.rolls_back and self.power is Power.RUNNING:
+            self._executor.roll_back()
+            self._pump()
+
     # --- time ----------------------------------------------------------------------------------------------
 
     def _next(self) -> float:
@@ -259,7 +267,12 @@ class Firmware:
         for word in self._scanner.feed(data):
             if word.code == 112 and self._stop_arrived is None:
                 self._stop_arrived = board.now
-            if not board.emergency_parser or board.kill_reason is not None or board.refusing:
+            if (
+                not board.emergency_parser
+                or self.config.deaf_parser
+                or board.kill_reason is not None
+                or board.refusing
+            ):
                 continue
             if word.code == 112:
                 board.emergency_stop()

@@ -35,7 +35,7 @@ _BREAKS = {
     "mosfet": ThermalFault.MOSFET,
     "mend": ThermalFault.NONE,
 }
-CONTROL_WORDS = ("reset", "unplug", "replug", "dead", "button", *_BREAKS, "stats", "quit")
+CONTROL_WORDS = ("reset", "unplug", "replug", "dead", "button", "crash", *_BREAKS, "stats", "quit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,18 +191,18 @@ class Server:
         if word == "stats":
             self._write_stats()
             return json.dumps(firmware.summary(now))
+        actions: dict[str, Callable[[float], None]] = {
+            "reset": firmware.reset,
+            "unplug": firmware.unplug,
+            "replug": firmware.replug,
+            "dead": firmware.die,
+            "button": firmware.press_button,
+            "crash": firmware.crash,
+        }
         if word == "quit":
             self._stopping = True
-        elif word == "reset":
-            firmware.reset(now)
-        elif word == "unplug":
-            firmware.unplug(now)
-        elif word == "replug":
-            firmware.replug(now)
-        elif word == "dead":
-            firmware.die(now)
-        elif word == "button":
-            firmware.press_button(now)
+        elif word in actions:
+            actions[word](now)
         elif word in _BREAKS:
             firmware.break_heater(_BREAKS[word], now)
         else:

@@ -33,6 +33,7 @@ class JobRoutes:
             Route("/v1/jobs", self.listing, methods=["GET"]),
             Route("/v1/jobs", self.submit, methods=["POST"]),
             Route("/v1/jobs/{id}", self.show, methods=["GET"]),
+            Route("/v1/jobs/{id}/start", self.start, methods=["POST"]),
             Route("/v1/jobs/{id}/hold", self.hold, methods=["POST"]),
             Route("/v1/jobs/{id}/release", self.release, methods=["POST"]),
             Route("/v1/jobs/{id}/cancel", self.cancel, methods=["POST"]),
@@ -55,6 +56,10 @@ class JobRoutes:
     async def show(self, request: Request) -> Response:
         """Answer one job."""
         return answer(job_document(await self._unit.queue.get(path_id(request, "job"))))
+
+    async def start(self, request: Request) -> Response:
+        """Print this ready job next, without waiting for the queue's own order."""
+        return answer(job_document(await self._unit.start_job(path_id(request, "job"))))
 
     async def hold(self, request: Request) -> Response:
         """Keep the job from printing."""

@@ -149,7 +149,7 @@ def test_printer_commands(cli: Cli, served: Served) -> None:
     cli("printer", "cool")
     cli("printer", "disconnect")
     assert served.unit.printer.calls == [
-        ("connect", "/dev/ttyACM0"), ("connect", None), ("home", "XZ"), ("home", ""), ("heat", "T0", 210.0),
+        ("connect", "/dev/ttyACM0"), ("connect", "auto"), ("home", "XZ"), ("home", ""), ("heat", "T0", 210.0),
         ("heat", "B", 60.5), ("heat", "T1", 0.0), ("cool",), ("disconnect",),
     ]  # fmt: skip
     cli("printer", "home", "q", code=2)
@@ -181,7 +181,7 @@ def test_history_and_receipt(cli: Cli) -> None:
     assert [line.split()[0] for line in lines] == ["PRINT", "p-2", "p-1"]
     assert "1 min" in lines[1]
     assert len(cli("history", "-n", "1").stdout.splitlines()) == 2
-    assert cli("receipt", "p-2").stdout == "state          completed\nstats.resends  2\n"
+    assert cli("receipt", "p-2").stdout == "ended as  completed\nresends   2\n"
     assert cli.json("receipt", "p-2")["receipt"]["stats"] == {"resends": 2}
     assert "no receipt" in cli("receipt", "p-1", code=5).stderr
 
@@ -266,7 +266,7 @@ def test_print_wait_ends_as_the_job_ends(
     lines = cli("print", gcode(tmp_path), "--wait", code=code).stdout.splitlines()
     ending.join()
     assert lines[0].split()[:2] == ["j-5", "received"]
-    assert lines[-1] == f"part.gcode  {state}" + (f": {reason}" if reason else "")
+    assert lines[-1] == f"part.gcode  {state}" + (f": {reason_words(reason)}" if reason else "")
 
 
 @pytest.mark.usefixtures("quick_polling")

@@ -108,6 +108,9 @@ class FakeQueue:
     async def hold(self, job_id: str) -> Job:
         return await self._become(job_id, "hold", JobState.HELD)
 
+    async def start(self, job_id: str) -> Job:
+        return await self._become(job_id, "start", JobState.READY)
+
     async def release(self, job_id: str) -> Job:
         return await self._become(job_id, "release", JobState.READY)
 
@@ -287,6 +290,7 @@ class FakeUnit:
             intake=self.intake,
             printer=self.printer,
             logs=self.ring,
+            start_job=self.queue.start,
             max_upload_bytes=self.max_upload_bytes,
         )
 

@@ -139,7 +139,7 @@ def test_printer_actions_reach_the_service_and_answer_its_state(served: Served) 
     client.post("/v1/prompt", {"choice": 1})
     client.post("/v1/printer/disconnect")
     assert served.unit.printer.calls == [
-        ("pause",), ("resume",), ("connect", "/dev/ttyACM0"), ("connect", None), ("home", "XY"),
+        ("pause",), ("resume",), ("connect", "/dev/ttyACM0"), ("connect", "auto"), ("home", "XY"),
         ("heat", "T0", 210.0), ("cool",), ("answer", 1), ("disconnect",),
     ]  # fmt: skip
 

@@ -648,6 +648,7 @@ class _Request:
         self.material = "PLA"
         self.quality = None
         self.priority = 3
+        self.expected_bytes: int | None = None
 
 
 async def test_intake(queue: Queue, store: ArtefactStore) -> None:

@@ -24,6 +24,7 @@ class Rig:
     def __init__(self, **settings: Any) -> None:
         self.firmware = Firmware(FirmwareConfig(**settings))
         self.now = 100.0
+        self._half = b""
         self.firmware.boot(self.now)
         self.boot_text = self.firmware.transmit(self.now).decode("utf-8", "replace")
         self.now += 1.0
@@ -36,8 +37,9 @@ class Rig:
         return self.heard()
 
     def heard(self) -> list[str]:
-        """Lines that have arrived by now."""
-        return self.firmware.transmit(self.now).decode("utf-8", "replace").splitlines()
+        """Lines that have completely arrived by now."""
+        *lines, self._half = (self._half + self.firmware.transmit(self.now)).split(b"\n")
+        return [line.decode("utf-8", "replace").removesuffix("\r") for line in lines]
 
     def wait(self, seconds: float) -> list[str]:
         """Let time pass, waking up only where the firmware asks for it, and return what was said."""

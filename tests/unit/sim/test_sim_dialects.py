@@ -103,6 +103,10 @@ class TestDamagedLines:
         assert rig.send(self.BAD) == ["ok"]
         assert rig.texts() == ["G21"]
 
+    def test_variants_without_ok_and_without_blank(self) -> None:
+        rig = Rig(resend_ok=False, tight_resend=True)
+        assert rig.send(self.BAD) == ["Error:checksum mismatch, Last Line: 0", "Resend:1"]
+
     def test_mk3_wants_a_number_with_a_checksum(self) -> None:
         answer = ["Error:No Line Number with checksum, Last Line: 0", "Resend: 1", "ok"]
         assert Rig(dialect="prusa-mk3").send("G21*0") == answer
@@ -220,3 +224,24 @@ def test_old_marlin_waits_in_its_own_words() -> None:
 
 def test_m999_on_a_running_marlin_asks_again_and_says_two_oks() -> None:
     assert Rig(dialect="marlin-2.0").send("M999") == ["Resend: 1", "ok", "ok"]
+
+
+def test_mk3_asks_for_unfinished_lines_after_a_crash() -> None:
+    rig = Rig(dialect="prusa-mk3")
+    for n in range(1, 21):
+        rig.send(framed(n, f"G1 X{n} F60"))
+    rig.wait(2.5)
+    undone = rig.firmware.board.planner.count + 3
+    assert rig.firmware.board.counter.last == 20
+    rig.firmware.crash(rig.now)
+    last = rig.firmware.board.counter.last
+    assert 0 < last == 20 - undone
+    assert rig.heard() == [f"Resend: {last + 1}", "ok"]
+    assert rig.send(framed(last + 1, "G1 X1 F60")) == ["ok"]
+    assert rig.events("rollback") != []
+
+
+def test_other_boards_do_not_notice_a_crash() -> None:
+    rig = Rig()
+    rig.firmware.crash(rig.now)
+    assert rig.heard() == []

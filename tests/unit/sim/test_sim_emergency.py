@@ -83,6 +83,15 @@ class TestWithEmergencyParser:
         assert HALT[0] in rig.wait(70)
 
 
+def test_a_parser_that_is_announced_may_be_deaf() -> None:
+    rig = Rig(deaf_parser=True)
+    assert "Cap:EMERGENCY_PARSER:1" in rig.send("M115")
+    rig.send("M109 S60")
+    assert rig.send("M108") == []
+    assert rig.send("M112") == []
+    assert HALT[0] in rig.wait(100)
+
+
 class TestWithoutEmergencyParser:
     def test_a_bare_m112_acts_when_read_even_with_commands_before_it(self) -> None:
         rig = Rig(emergency_parser=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.sim.faults import FaultyLine, LineFaults, Strikes, drop_byte, flip_bit
@@ -21,6 +21,7 @@ class TestStrikes:
         assert not any(Strikes(0.0, "1").next() for _ in range(1000))
         assert all(Strikes(1.0, "1").next() for _ in range(1000))
 
+    @settings(deadline=None)
     @given(st.floats(0.001, 0.9), st.lists(st.integers(0, 50), max_size=30))
     def test_cuts_do_not_matter(self, p: float, cuts: list[int]) -> None:
         one, other = Strikes(p, "s"), Strikes(p, "s")
@@ -32,12 +33,14 @@ class TestStrikes:
 
 
 class TestDamage:
+    @settings(deadline=None)
     @given(st.binary(min_size=1, max_size=50), st.integers())
     def test_one_bit_or_one_byte(self, line: bytes, seed: int) -> None:
         flipped = flip_bit(line, Random(seed))
         assert sum((a ^ b).bit_count() for a, b in zip(line, flipped, strict=True)) == 1
         assert len(drop_byte(line, Random(seed))) == len(line) - 1
 
+    @settings(deadline=None)
     @given(st.binary(max_size=300), st.integers())
     def test_any_bytes_pass_through_the_faulty_line(self, data: bytes, seed: int) -> None:
         line = FaultyLine(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf, log
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.sim.heaters import ADC_SETTLE_S, AMBIENT_C, BED, HOTEND, NOISE_C, Heater, ThermalFault
@@ -49,6 +49,7 @@ class TestHeater:
         heater.set_target(200.0, 0.0)
         assert heater.reached_at() == pytest.approx(TIME_TO_200_S / 10.0)
 
+    @settings(deadline=None)
     @given(
         st.lists(st.tuples(st.floats(0.1, 100), st.floats(0, 300)), min_size=1, max_size=20),
         st.floats(0, 100),

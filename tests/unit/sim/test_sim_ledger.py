@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.sim.firmware import Firmware, FirmwareConfig
@@ -51,6 +51,7 @@ class TestFile:
         assert len(records(path)) == 1000
         assert not ledger.pending
 
+    @settings(deadline=None)
     @given(st.binary(max_size=40))
     def test_any_bytes_come_back_exactly(self, tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
         path = tmp_path_factory.mktemp("ledger") / "l"
@@ -122,6 +123,7 @@ class TestSummary:
         names = [event["event"] for event in rig.firmware.ledger.events]
         assert names == ["boot", "heater", "home", "port_close", "port_open", "reset", "boot", "kill", "stop"]
 
+    @settings(deadline=None)
     @given(st.lists(st.binary(max_size=8), max_size=40))
     def test_the_line_digest_joins_with_line_feeds(self, lines: list[bytes]) -> None:
         digest = LineDigest()

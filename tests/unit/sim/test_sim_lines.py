@@ -6,7 +6,7 @@ from functools import reduce
 from operator import xor
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.sim.dialects import DIALECTS
@@ -16,6 +16,7 @@ from agent.sim.receiver import Receiver
 from tests.unit.sim.firmware_rig import framed
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=600))
 def test_the_folded_checksum_is_the_xor_of_all_bytes(data: bytes) -> None:
     assert xor_checksum(data) == reduce(xor, data, 0)
@@ -76,6 +77,7 @@ class TestLineCounter:
         assert counter.check(framed(1, "M118 see M110 N77")[:-1]) == Accepted(1, b"M118 see M110 N77")
         assert counter.last == 1
 
+    @settings(deadline=None)
     @given(st.integers(0, 2**31 - 2), st.text(alphabet="GMXYZEF.0123456789 -", max_size=60))
     def test_a_correct_next_line_is_always_accepted(self, last: int, text: str) -> None:
         counter = LineCounter(DIALECTS["marlin-2.1"])
@@ -86,6 +88,7 @@ class TestLineCounter:
         assert isinstance(verdict, Accepted)
         assert verdict.number == counter.last == last + 1
 
+    @settings(deadline=None)
     @given(st.binary(min_size=1, max_size=120), st.sampled_from(sorted(DIALECTS)))
     def test_no_bytes_break_it(self, line: bytes, dialect: str) -> None:
         LineCounter(DIALECTS[dialect]).check(line)
@@ -184,6 +187,7 @@ class TestEmergencyScanner:
     def test_words(self, line: bytes, codes: list[int]) -> None:
         assert [word.code for word in EmergencyScanner().feed(line)] == codes
 
+    @settings(deadline=None)
     @given(st.lists(st.integers(1, 5), min_size=1, max_size=20))
     def test_cuts_do_not_matter(self, cuts: list[int]) -> None:
         data = b"G1 X5\nM112\nN3 M108*7\nM876 S2\nG28\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import pi, sqrt
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.sim.lookahead import LookAhead, Move, Plan, trapezoid
@@ -37,6 +37,7 @@ class TestTrapezoid:
         _, duration = trapezoid(5.0, 100.0, 1000.0, 10000.0, 0.0)
         assert duration == pytest.approx(0.1)
 
+    @settings(deadline=None)
     @given(
         st.tuples(st.floats(0.01, 500), st.floats(0.1, 500), st.floats(10, 10000)),
         st.tuples(st.floats(0, 1), st.floats(0, 1)),
@@ -74,6 +75,7 @@ class TestLookAhead:
             entries[k + 1] = min(entries[k + 1], entries[k] + 2 * m.acceleration * m.distance)
         return entries[1:]
 
+    @settings(deadline=None)
     @given(
         st.lists(
             st.tuples(st.floats(0.05, 20), st.floats(5, 300), st.floats(100, 5000), st.floats(0, 1)),
