@@ -148,7 +148,8 @@ def path_id(request: Request, what: str) -> str:
     """Take the id from the path; raises NotFoundError for what cannot be one."""
     value = str(request.path_params["id"])
     if not _ID.fullmatch(value):
-        raise NotFoundError(f"there is no {what} of that name")
+        listed = "`fabunit jobs --all`" if what == "job" else "`fabunit history`"
+        raise NotFoundError(f"no {what} has the id {value[:60]!a}", remedy=f"{listed} lists them")
     return value
 
 

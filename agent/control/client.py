@@ -212,7 +212,11 @@ def _query_value(value: object) -> str:
 
 
 def segment(identifier: str) -> str:
-    """Quote an id typed by a person for use in a path."""
+    """Quote an id typed by a person for use in a path. Raises NotFoundError for what is no id at all."""
+    if not identifier or "/" in identifier:
+        raise NotFoundError(
+            f"nothing has the id {identifier!r}", remedy="`fabunit jobs --all` and `fabunit history` list ids"
+        )
     return quote(identifier, safe="")
 
 

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.domain.errors import UsageError
+from agent.storage import meta
 from agent.storage.clock import Clock
 from agent.storage.database import Connection, Database
 
 # A learned record is a few dozen numbers; anything near this size is a bug in its writer.
 MAX_RECORD_BYTES = 64 * 1024
+_LAST = "printer"
 
 
 class LearnedPrinters:
@@ -25,6 +27,10 @@ class LearnedPrinters:
         """Return what is known about the printer at `port_id`, or None."""
         return await self._database.read(lambda connection: get(connection, port_id))
 
+    async def last(self) -> dict[str, Any] | None:
+        """Return the record that was saved last: the printer this unit was connected to."""
+        return await self._database.read(last)
+
     async def save(self, port_id: str, learned: Mapping[str, Any]) -> None:
         """Replace what is known. Raises UsageError `record_too_large` above MAX_RECORD_BYTES."""
         updated_ms = self._clock.stamp().t_ms
@@ -35,6 +41,12 @@ def get(connection: Connection, port_id: str) -> dict[str, Any] | None:
     """Return the record of `port_id`, or None."""
     row = connection.execute("SELECT learned FROM printers WHERE port_id = ?", (port_id,)).fetchone()
     return None if row is None else dict(json.loads(row["learned"]))
+
+
+def last(connection: Connection) -> dict[str, Any] | None:
+    """Return the record that was saved last, or None. Wall time says nothing about that: clocks step."""
+    port_id = meta.get(connection, _LAST)
+    return None if port_id is None else get(connection, port_id)
 
 
 def put(connection: Connection, port_id: str, learned: Mapping[str, Any], updated_ms: int) -> None:
@@ -50,3 +62,4 @@ def put(connection: Connection, port_id: str, learned: Mapping[str, Any], update
         " ON CONFLICT (port_id) DO UPDATE SET learned = excluded.learned, updated_ms = excluded.updated_ms",
         (port_id, text, updated_ms),
     )
+    meta.put(connection, _LAST, port_id)

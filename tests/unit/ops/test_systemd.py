@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.ops.systemd import STATUS_LIMIT, Notifier, is_journal, watchdog_interval_s
+from agent.ops.systemd import (
+    FIRST_INHERITED_FD,
+    STATUS_LIMIT,
+    Notifier,
+    inherited_fds,
+    is_journal,
+    watchdog_interval_s,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,3 +113,54 @@ def test_the_journal_is_known_by_device_and_inode(tmp_path: Path) -> None:
         assert not is_journal(file.fileno(), {})
         closed = file.fileno()
     assert not is_journal(closed, {"JOURNAL_STREAM": "1:2"})
+
+
+def test_a_stored_descriptor_travels_with_its_name(
+    manager: tuple[socket.socket, str], tmp_path: Path
+) -> None:
+    listening, address = manager
+    notifier = Notifier.from_environ({"NOTIFY_SOCKET": address})
+    kept = tmp_path / "kept"
+    kept.write_text("still here")
+    with kept.open() as file:
+        assert notifier.store_fd(file.fileno(), "printer")
+    message, descriptors, _, _ = socket.recv_fds(listening, 4096, 4)
+    assert message == b"FDSTORE=1\nFDNAME=printer"
+    with os.fdopen(descriptors[0]) as copy:
+        assert copy.read() == "still here"
+    assert notifier.remove_fd("printer")
+    assert listening.recv(4096) == b"FDSTOREREMOVE=1\nFDNAME=printer"
+
+
+def test_inherited_descriptors_are_found_by_name_and_kept_from_children(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path / "port", os.O_CREAT | os.O_RDWR)
+    count = descriptor - FIRST_INHERITED_FD + 1
+    names = ["other"] * (count - 1) + ["printer"]
+    environ = {"LISTEN_PID": "7", "LISTEN_FDS": str(count), "LISTEN_FDNAMES": ":".join(names), "HOME": "/"}
+    child = os.fork()
+    if child == 0:
+        # In a process of its own: the others between 3 and the descriptor would be closed.
+        found = inherited_fds(environ, pid=7)
+        good = (
+            found.get("printer") == descriptor
+            and not os.get_inheritable(descriptor)
+            and environ == {"HOME": "/"}
+        )
+        os._exit(0 if good else 1)
+    os.close(descriptor)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"LISTEN_PID": "8", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "printer"},
+        {"LISTEN_PID": "7", "LISTEN_FDS": "many"},
+        {"LISTEN_PID": "7", "LISTEN_FDS": "-1"},
+        {"LISTEN_PID": "7", "LISTEN_FDS": ""},
+    ],
+)
+def test_what_is_not_for_this_process_is_not_taken(environ: dict[str, str]) -> None:
+    assert inherited_fds(environ, pid=7) == {}
+    assert environ == {}

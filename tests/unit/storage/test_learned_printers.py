@@ -16,6 +16,11 @@ async def test_learned_records_are_kept_per_port(database: Database) -> None:
     await printers.save("usb:1", {"window_lines": 5, "baud": 115200})
     assert await printers.load("usb:1") == {"window_lines": 5, "baud": 115200}
     assert await printers.load("usb:2") == {"window_lines": 8}
+    assert await printers.last() == {"window_lines": 5, "baud": 115200}
+
+
+async def test_without_a_printer_nothing_was_last(database: Database) -> None:
+    assert await LearnedPrinters(database, SystemClock()).last() is None
 
 
 async def test_a_record_without_bounds_is_refused(database: Database) -> None:
