@@ -26,6 +26,11 @@ def default_socket(environ: Mapping[str, str] = os.environ) -> Path:
     return runtime_dir(environ) / SOCKET_NAME
 
 
+def running_sockets(runtime: Path = _SYSTEM_RUNTIME) -> tuple[Path, ...]:
+    """Return the sockets of the units that run as services (`fabunit@NAME`), by name."""
+    return tuple(sorted(runtime.glob(f"*/{SOCKET_NAME}")))
+
+
 def runtime_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the directory of socket and lock; it need not exist yet."""
     if given := _first_directory(environ, "RUNTIME_DIRECTORY"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +40,8 @@ def demo(session: Session, speed: float, keep: bool) -> int:
     from agent.cli.demo_stage import DemoStage
     from agent.cli.demo_verdict import judge
 
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _end)
     with DemoStage(speed, keep=keep) as stage:
         if not session.as_json:
             click.echo(
@@ -53,10 +57,13 @@ def demo(session: Session, speed: float, keep: bool) -> int:
     return 0 if verdict.exact else 1
 
 
+def _end(number: int, _frame: object) -> None:
+    """End as on Ctrl-C: a closed terminal or a supervisor's signal must not leave a daemon behind either."""
+    sys.exit(128 + number)
+
+
 def _watch(stage: DemoStage, job_id: str, *, quiet: bool) -> dict[str, object]:
     """Follow the job to its end: live on a terminal, a line now and then elsewhere."""
-    import sys
-
     client = stage.client
     if quiet or not sys.stdout.isatty():
         from agent.cli.follow import follow

@@ -55,6 +55,10 @@ class DemoStage:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(
+                number, signal.SIG_IGN
+            )  # an impatient second Ctrl-C must not leave half of it behind
         self.end()
         if not self._keep:
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
@@ -45,10 +46,25 @@ class Session:
         return ControlClient(self.socket())
 
     def socket(self) -> Path:
-        """Return the socket as DESIGN 4.1 finds it."""
-        from agent.paths import default_socket
+        """Return the named socket, else the default one, else that of the only unit that runs as a service.
 
-        return self.socket_path or default_socket()
+        Raises UsageError when several units run and none is named.
+        """
+        from agent.domain.errors import UsageError
+        from agent.paths import default_socket, running_sockets
+
+        named = self.socket_path or default_socket()
+        units = (
+            () if self.socket_path or named.exists() or "FABUNIT_SOCKET" in os.environ else running_sockets()
+        )
+        if len(units) > 1:
+            names = ", ".join(unit.parent.name for unit in units)
+            raise UsageError(
+                f"several units run here: {names}",
+                code="which_unit",
+                remedy=f"name one with --socket or $FABUNIT_SOCKET, for example {units[0]}",
+            )
+        return units[0] if units else named
 
     def show(self, document: Mapping[str, Any], text: str | Callable[[], str]) -> None:
         """Write the answer: the document for a program, the text for a person."""

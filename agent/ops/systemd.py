@@ -103,7 +103,7 @@ def inherited_fds(environ: MutableMapping[str, str] = os.environ, pid: int | Non
     for index in range(int(count)):
         descriptor = FIRST_INHERITED_FD + index
         try:
-            os.set_inheritable(descriptor, False)
+            os.set_inheritable(descriptor, False)  # noqa: FBT003 - the call has no keyword
         except OSError:  # announced and not there: nothing to adopt
             continue
         name = names[index] if index < len(names) else ""

@@ -56,6 +56,9 @@ class Agreement:
 
     def __init__(self, dialect: Dialect, size: WindowSize, pace: Pace | None) -> None:
         self.dialect = dialect
+        if dialect.ok_on == "received":
+            # The command slots may be full of acknowledged lines, so the receive ring has to hold all others.
+            size = WindowSize(size.lines, max(1, size.bytes - len(framing.probe())))
         self.pace = pace or Pace(size, keepalive=dialect.keepalive)
         self.window = SendWindow(size, keep=dialect.unasked_resend_back)
         self.mode = Mode.CLOSED
@@ -193,18 +196,19 @@ class Agreement:
     def _tickle(self, now: float) -> None:
         """Without a counter only this can be learnt: a temperature answer means that the printer waits for us."""
         self._last_progress = now
-        line = self.window.acked + 1 if self.window.in_flight else 0
-        if not self._is_gone(now) and self._questions.may_ask(line, now):
+        if not self._is_gone(now):
+            self._ask_behind(self.window.acked + 1 if self.window.in_flight else 0, now)
+
+    def _ask_behind(self, line: int, now: float) -> None:
+        """Queue a temperature question behind this line: it is answered when the line is over."""
+        if self._questions.may_ask(line, now):
             self._questions.asked(line, now)
             self._out.append(b"M105\n")
 
-    def _tickle_answered(self) -> None:
+    def _is_overtaken(self) -> bool:
+        """A temperature question was answered: whether the line that is still open is older than the question."""
         line = self._questions.answered()
-        if line and self.window.in_flight and line == self.window.acked + 1:
-            self._fail(
-                Verdict.UNCERTAIN,
-                f"line {line} was not acknowledged, and {self.dialect.title} cannot be asked whether it was executed",
-            )
+        return bool(line) and self.window.in_flight > 0 and line == self.window.acked + 1
 
     # -- concluding ---------------------------------------------------------------------------------------------
 
@@ -253,6 +257,7 @@ class Agreement:
             return
         if chunk is not None and accepted and chunk.barrier and self.pace.may_still_run(self._waits):
             self._waits += 1
+            self._ask_behind(window.acked + 1, now)
             return
         self._waits = 0
         window.resume_after(index, oks=max(0, inquiry.oks - inquiry.refusals))

@@ -145,8 +145,9 @@ class LineEngine(Agreement):
             self._remember_reply(line, replies)
         if self._questions and _is_temperature_answer(replies) and not self.window.is_asking_temperatures():
             self._polling = False
-            self._tickle_answered()
             replies = tuple(reply for reply in replies if not isinstance(reply, Ok))
+            if self._is_overtaken():
+                self._overtaken(now)
         for reply in replies:
             if not self._protocol_reply(reply, now):
                 self._report(reply, now)
@@ -234,6 +235,18 @@ class LineEngine(Agreement):
         self.pace.acked(window, now)
         if chunk is not None and chunk.token is not None and window.acked >= chunk.first:
             self._command_done(chunk.token)
+
+    def _overtaken(self, now: float) -> None:
+        """The open line is over although its ok did not come."""
+        if not self._can_ask:
+            line = self.window.acked + 1
+            title = self.dialect.title
+            self._fail(
+                Verdict.UNCERTAIN,
+                f"line {line} was not acknowledged, and {title} cannot be asked whether it was executed",
+            )
+        elif self.mode is Mode.FLOW and self._waits:  # the counter has said that it was accepted
+            self._oks(1, now)
 
     def _remember_reply(self, line: bytes, replies: tuple[Reply, ...]) -> None:
         """Keep what belongs to a running host command; reports that come by themselves do not."""

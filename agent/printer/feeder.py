@@ -6,6 +6,7 @@ Its own thread; everything crosses through one bounded queue of framed chunks.
 from __future__ import annotations
 
 import hashlib
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -87,6 +88,10 @@ class Feeder:
             self._put(FeedFailed(f"{self._path.name}: {error}"))
 
     def _feed(self, file: BinaryIO) -> None:
+        size = os.fstat(file.fileno()).st_size
+        if size != self._prepared.size:
+            msg = f"has {size} bytes, {self._prepared.size} were checked"
+            raise ValueError(msg)
         digest = hashlib.sha256() if self._at == 0 else None
         line, offset = seek_line(file, self._prepared, self._at)
         for lines in read_lines(file):
@@ -133,7 +138,7 @@ def seek_line(file: BinaryIO, prepared: Prepared, line: int) -> tuple[int, int]:
 
 
 def read_lines(file: BinaryIO) -> Iterator[list[bytes]]:
-    """Runs of up to CHUNK_LINES whole lines, without their line ends."""
+    """Runs of up to CHUNK_LINES whole lines, without their line ends. Raises ValueError for half a line."""
     rest = b""
     while block := file.read(BLOCK_BYTES):
         lines = (rest + block).split(b"\n")
@@ -141,7 +146,8 @@ def read_lines(file: BinaryIO) -> Iterator[list[bytes]]:
         for begin in range(0, len(lines), CHUNK_LINES):
             yield lines[begin : begin + CHUNK_LINES]
     if rest:
-        yield [rest]
+        msg = "ends in the middle of a line"
+        raise ValueError(msg)
 
 
 def modal_at(path: Path, line: int, start: ModalState) -> ModalState:

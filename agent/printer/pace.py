@@ -18,8 +18,9 @@ moment, a lost ok stops the print until it is asked about."""
 EAGER_ANSWERS = 5
 USUAL = 0.9
 """Share of latencies that is taken for usual; the longest ones are those of lost oks."""
-SILENT_WAITS = 20
-"""Patiences granted to a blocking command of such a firmware: one minute, longer than homing."""
+SILENT_WAITS = 400
+"""Patiences granted to a blocking command of such a firmware: 20 minutes, longer than any heat-up. A temperature
+question behind the command tells earlier when it is over."""
 ANSWER_S = 0.25
 ANSWER_LATENCIES = 4
 """How long to wait for the answer to a question before asking again; doubled every time, because a firmware whose

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 
 from agent.domain.printer import Temperature
@@ -11,6 +12,7 @@ from agent.gcode.modal import ModalState
 
 COLD_C = 170.0
 """Below this Marlin refuses to extrude (EXTRUDE_MINTEMP): no retraction then."""
+STAGES = ("starting", "pausing", "paused", "cancelling", "finishing")
 TRAVEL_MM_MIN = 6000
 LIFT_MM_MIN = 600
 
@@ -39,9 +41,11 @@ class PauseSnapshot:
             if data is None:
                 return None
             position = {str(axis): float(value) for axis, value in data["position"].items()}
-            return cls(str(data["stage"]), int(data["line"]), position)
-        except (ValueError, KeyError, TypeError, AttributeError):
+            snapshot = cls(str(data["stage"]), int(data["line"]), position)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
+        sound = snapshot.stage in STAGES and snapshot.line >= 0 and all(map(math.isfinite, position.values()))
+        return snapshot if sound else None
 
 
 def park(profile: PrinterProfile, position: dict[str, float], hotend: Temperature | None) -> list[str]:

@@ -148,7 +148,8 @@ class Rig:
             if condition():
                 return
             pause.wait(0.02)
-        log = (self.folder / "daemon.log").read_text(errors="replace")[-1500:]
+        log_file = self.folder / "daemon.log"
+        log = log_file.read_text(errors="replace")[-1500:] if log_file.exists() else ""
         raise AssertionError(f"not within {limit_s:.0f} s: {what}\n{log}")
 
     def until_executed(self, lines: int) -> None:

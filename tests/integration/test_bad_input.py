@@ -12,14 +12,14 @@ import termios
 import threading
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from tests.integration.cli_runner import Said, fabunit
-from tests.integration.rig import Rig, environment
 
 from agent.domain.errors import UsageError
+from tests.integration.cli_runner import Said, fabunit
+from tests.integration.rig import Rig, environment
 
 NOBODY = 65534
 BIG_FILE_BYTES = 40_000_000
@@ -69,10 +69,8 @@ def peer(noise: bytes = b"") -> Iterator[str]:
     def talk() -> None:
         os.set_blocking(master, False)
         while not ended.wait(0.02):
-            try:
+            with suppress(BlockingIOError):
                 os.read(master, 4096)
-            except BlockingIOError:
-                pass
             if noise:
                 os.write(master, noise)
 
@@ -216,7 +214,9 @@ def test_too_little_free_space_is_refused_before_anything_is_written(rig: Rig, t
     assert fabunit("jobs", "--json", socket=rig.socket).document()["jobs"] == []
 
 
-def test_a_disk_that_fails_in_the_middle_leaves_nothing_and_the_daemon_lives(rig: Rig, tmp_path: Path) -> None:
+def test_a_disk_that_fails_in_the_middle_leaves_nothing_and_the_daemon_lives(
+    rig: Rig, tmp_path: Path
+) -> None:
     rig.start_daemon()
     assert rig.daemon is not None
     resource.prlimit(rig.daemon.pid, resource.RLIMIT_FSIZE, (3_000_000, 3_000_000))

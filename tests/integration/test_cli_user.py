@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.integration.cli_runner import Said, fabunit
 from tests.integration.rig import Rig, commands, environment, spiral
 
@@ -19,7 +20,7 @@ DEMO_KEYS = {"lines_in_file", "lines_executed", "exact", "resends", "starved_ms"
 
 
 @pytest.fixture
-def unit(rig: Rig) -> Iterator[Rig]:
+def unit(rig: Rig) -> Rig:
     """A unit whose queue waits for a person, at its printer."""
     rig.config.write_text(rig.config.read_text() + "[queue]\nauto_start = false\n")
     rig.start_printer(speed=30)
@@ -164,11 +165,9 @@ def test_the_demo_prints_the_bundled_part_exactly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_demo_leaves_no_process_and_no_folder(
-    rig: Rig, tmp_path: Path, number: signal.Signals
-) -> None:
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
+def test_an_interrupted_demo_leaves_no_process_and_no_folder(rig: Rig, number: signal.Signals) -> None:
+    # Not below pytest's folder: with its long names the socket's path would not fit into 107 bytes.
+    scratch = Path(tempfile.mkdtemp(prefix="fu-"))
     demo = subprocess.Popen(
         [sys.executable, "-m", "agent", "demo", "--speed", "5"],
         stdin=subprocess.DEVNULL,
@@ -178,11 +177,11 @@ def test_an_interrupted_demo_leaves_no_process_and_no_folder(
     )
     rig.until(lambda: len(processes_of(scratch)) >= 2, "the demo's printer and daemon run")
     folder = next(scratch.iterdir())
-    rig.until(lambda: (folder / "fabunit.sock").exists(), "its daemon listens")
+    rig.until((folder / "fabunit.sock").exists, "its daemon listens")
     demo.send_signal(number)
     assert demo.wait(30) in (130, 143)
     assert processes_of(scratch) == []
-    assert list(scratch.iterdir()) == []
+    scratch.rmdir()
 
 
 def processes_of(folder: Path) -> list[int]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.integration.rig import Rig, commands, spiral
 
 from agent.domain.errors import RefusedError, UsageError
+from tests.integration.rig import Rig, commands, spiral
 
 
 def test_a_print_executes_every_line_of_the_file_once_and_in_order(rig: Rig) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agent.cli.wording import reason_words
 from agent.domain.job import JobState, Reason
 from agent.domain.printer import PrinterSnapshot
 from tests.unit.control.fake_unit import make_job, with_prompt

@@ -149,7 +149,10 @@ def test_a_daemon_that_refuses_before_the_upload_ends_is_heard(directory: Path) 
 
 
 def test_typed_ids_cannot_leave_their_place_in_the_path() -> None:
-    assert segment("../x?y#z") == "..%2Fx%3Fy%23z"
+    assert segment("..x?y#z") == "..x%3Fy%23z"
+    for nonsense in ("", "../x", "/"):
+        with pytest.raises(NotFoundError, match="nothing has the id"):
+            segment(nonsense)
 
 
 def test_the_client_loads_nothing_heavy() -> None:

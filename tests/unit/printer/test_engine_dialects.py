@@ -25,13 +25,14 @@ COUNTING = {
     "repetier": "repetier",
     "smoothieware": "smoothie",
 }
-NOISE: dict[str, dict[str, float]] = {
+Settings = dict[str, Any]
+NOISE: dict[str, Settings] = {
     "damaged": {"flip_in": 0.02, "flip_out": 0.02},
     "oks": {"drop_ok": 0.02, "double_ok": 0.02},
     "bytes": {"drop_bytes": 0.01, "drop_bytes_out": 0.01},
     "all": {"flip_in": 0.01, "flip_out": 0.01, "drop_ok": 0.01, "double_ok": 0.01, "drop_bytes": 0.01},
 }
-AVR = {"baud": 115200, "rx_buffer": 128, "slots": 4}
+AVR: Settings = {"baud": 115200, "rx_buffer": 128, "slots": 4}
 
 
 def part(moves: int, seed: int = 1) -> list[bytes]:
@@ -162,8 +163,20 @@ def test_long_blocking_commands_are_waited_for(board: str) -> None:
         board, COUNTING[board], [b"G28", b"M109 S200", b"G4 P20000", b"G1 X1 F3000"], speed=1.0, **AVR
     )
     assert isinstance(run.end(), StreamDone)
+    if board == "repetier":  # its ok says received, not executed
+        for _ in range(1000):
+            run.conversation.step()
     assert run.executed() == run.lines
     assert run.engine.resends == 0
+
+
+def test_the_lost_ok_of_a_heat_up_is_found_out_without_keepalive() -> None:
+    for seed in range(1, 8):
+        lines = [b"G28", b"M109 S200", b"M190 S60", b"G4 P5000", b"G1 X1 F3000"]
+        run = start("marlin-1.1", "marlin_1", lines, seed=seed, speed=5.0, drop_ok=0.3)
+        assert isinstance(run.end(), StreamDone)
+        assert run.executed() == run.lines
+        assert run.conversation.now < 100 + 120
 
 
 def test_a_wrapping_counter_gets_every_line_and_no_question_is_executed() -> None:
