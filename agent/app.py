@@ -31,6 +31,7 @@ from agent.jobs.queue import Queue
 from agent.log import LogPlan, configure_logging
 from agent.ops.logring import LogRing
 from agent.ops.systemd import Notifier, watchdog_interval_s
+from agent.printer.commands import check_scripts
 from agent.printer.connector import Connector
 from agent.printer.service import PrinterService
 from agent.settings import Settings, load_settings
@@ -116,6 +117,7 @@ class Daemon:
 async def build(settings: Settings, listener: Listener, ring: LogRing, started_s: float) -> Daemon:
     """Open the state and wire the daemon. Raises FabunitError with what is wrong and how to mend it."""
     profile = load_profile(settings.printer.profile, paths.profiles_dirs())
+    check_scripts(profile)
     state_dir = settings.unit.state_dir
     database = await Database.open(state_dir / "fabunit.db")
     limits = settings.limits
@@ -125,7 +127,9 @@ async def build(settings: Settings, listener: Listener, ring: LogRing, started_s
     await queue.open()
     baud = None if settings.printer.baud == "auto" else settings.printer.baud
     connector = Connector(settings.printer.port, baud, profile, settings.printer.dialect)
-    printer = PrinterService(profile, connector, resume_expected=await queue.running() is not None)
+    ejects = settings.queue.bed_clear == "eject" and profile.ejects
+    resume_expected = await queue.running() is not None
+    printer = PrinterService(profile, connector, ejects=ejects, resume_expected=resume_expected)
 
     async def gate(_job: Job, path: Path) -> Prepared:
         dialect = printer.dialect_name or settings.printer.dialect
@@ -141,7 +145,7 @@ async def build(settings: Settings, listener: Listener, ring: LogRing, started_s
         profile_digest=profile.digest,
         gate_version=GATE_VERSION,
         is_auto_start=settings.queue.auto_start,
-        is_ejecting=settings.queue.bed_clear == "eject" and profile.ejects,
+        is_ejecting=ejects,
     )
     identity = UnitIdentity(settings.unit.id, settings.unit.title, __version__, os.getpid(), started_s)
     unit = UnitFacade(

@@ -27,8 +27,19 @@ def default_socket(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def running_sockets(runtime: Path = _SYSTEM_RUNTIME) -> tuple[Path, ...]:
-    """Return the sockets of the units that run as services (`fabunit@NAME`), by name."""
-    return tuple(sorted(runtime.glob(f"*/{SOCKET_NAME}")))
+    """Return the sockets of the units that run as services (`fabunit@NAME`), by name.
+
+    A folder we may not look into counts: whoever tries its socket is told which group to join.
+    """
+    try:
+        folders = sorted(entry for entry in runtime.iterdir() if entry.is_dir())
+    except OSError:
+        return ()
+    return tuple(
+        folder / SOCKET_NAME
+        for folder in folders
+        if os.path.lexists(folder / SOCKET_NAME) or not os.access(folder, os.X_OK)
+    )
 
 
 def runtime_dir(environ: Mapping[str, str] = os.environ) -> Path:

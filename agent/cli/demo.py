@@ -88,6 +88,7 @@ def _watch(stage: DemoStage, job_id: str, *, quiet: bool) -> dict[str, object]:
 def _summary(verdict: DemoVerdict, folder: Path | None) -> str:
     """What happened, for people."""
     good = click.style("exact", fg="green", bold=True)
+    places = "1 place" if verdict.starvations == 1 else f"{verdict.starvations} places"
     bad = click.style("NOT exact", fg="red", bold=True)
     lines = [
         "",
@@ -97,7 +98,7 @@ def _summary(verdict: DemoVerdict, folder: Path | None) -> str:
         f"  the printer's ledger {good if verdict.exact else bad}"
         + (", line for line" if verdict.exact else f": {verdict.difference}"),
         f"  resends              {verdict.resends}",
-        f"  printer starved      {verdict.starved_ms:.0f} ms in {verdict.starvations} places",
+        f"  printer starved      {verdict.starved_ms:.0f} ms in {places}",
         f"  motion               {verdict.motion_s:.1f} s, ideal {verdict.ideal_s:.1f} s",
         "",
         "  Next: `fabunit --help`, or connect your printer and start `fabunit run`.",

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from agent.cli.session import Session, daemon_command
+from agent.cli.session import Session, WholeNumber, daemon_command
 from agent.cli.wording import duration, facts, moment, printable, reason_words, table
 from agent.control.client import segment
 
@@ -15,7 +15,7 @@ from agent.control.client import segment
 @click.option(
     "-n",
     "count",
-    type=click.IntRange(1, 1000),
+    type=WholeNumber(1, 1000),
     default=20,
     metavar="N",
     show_default=True,

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from agent.cli.session import Session, daemon_command
+from agent.cli.session import Session, WholeNumber, daemon_command
 from agent.cli.wording import copies, duration, facts, moment, printable, reason_words, size, table
 from agent.control.client import segment
 from agent.domain.errors import UsageError
@@ -81,7 +81,7 @@ def retry(session: Session, job_id: str) -> None:
 @click.option("--first", is_flag=True, help="Next to print.")
 @click.option("--last", is_flag=True, help="At the end.")
 @click.option(
-    "--to", "place", type=click.IntRange(1, 1_000_000), metavar="N", help="To place N, counted from 1."
+    "--to", "place", type=WholeNumber(1, 1_000_000), metavar="N", help="To place N, counted from 1."
 )
 @click.option("--before", metavar="ID", help="In front of this job.")
 @daemon_command

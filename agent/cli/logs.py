@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from agent.cli.session import Session, daemon_command
+from agent.cli.session import Session, WholeNumber, daemon_command
 from agent.cli.wording import clock_s, printable
 
 _FIXED = ("t_ms", "level", "event", "seq", "exception")
@@ -25,7 +25,7 @@ _COLOUR = {
 @click.option(
     "-n",
     "count",
-    type=click.IntRange(1, 5000),
+    type=WholeNumber(1, 5000),
     default=100,
     metavar="N",
     show_default=True,

@@ -12,7 +12,7 @@ import click
 
 from agent.cli.follow import follow, outcome_code
 from agent.cli.jobs import job_line
-from agent.cli.session import Session, daemon_command
+from agent.cli.session import Session, WholeNumber, daemon_command
 from agent.cli.wording import percent, printable
 from agent.domain.errors import ArtefactError, FabunitError, NotFoundError
 
@@ -30,7 +30,7 @@ _PROGRESS_BYTES = 20_000_000
 @click.option(
     "-c",
     "--copies",
-    type=click.IntRange(1, 999),
+    type=WholeNumber(1, 999),
     default=1,
     metavar="N",
     show_default=True,
@@ -40,7 +40,7 @@ _PROGRESS_BYTES = 20_000_000
 @click.option("--quality", metavar="NAME", help="The quality to slice with.")
 @click.option(
     "--priority",
-    type=click.IntRange(-100, 100),
+    type=WholeNumber(-100, 100),
     default=0,
     metavar="N",
     show_default=True,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.session import Session, daemon_command
+from agent.cli.session import Session, WholeNumber, daemon_command
 from agent.cli.wording import printable
 from agent.domain.errors import FabunitError, NotFoundError
 
@@ -77,7 +77,7 @@ def prompt(session: Session) -> None:
 
 
 @click.command()
-@click.argument("choice", type=click.IntRange(0, 99))
+@click.argument("choice", type=WholeNumber(0, 99))
 @daemon_command
 def answer(session: Session, choice: int) -> None:
     """Answer what the printer asks with choice number CHOICE (see `fabunit prompt`)."""

@@ -31,6 +31,12 @@ _SOCKET = click.option(
 )
 
 
+class WholeNumber(click.IntRange):
+    """A whole number within bounds, called that in errors."""
+
+    name = "whole number"
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """What the common options said."""
@@ -54,9 +60,8 @@ class Session:
         from agent.paths import default_socket, running_sockets
 
         named = self.socket_path or default_socket()
-        units = (
-            () if self.socket_path or named.exists() or "FABUNIT_SOCKET" in os.environ else running_sockets()
-        )
+        is_plain = self.socket_path or os.path.lexists(named) or "FABUNIT_SOCKET" in os.environ
+        units = () if is_plain else running_sockets()
         if len(units) > 1:
             names = ", ".join(unit.parent.name for unit in units)
             raise UsageError(

@@ -31,6 +31,8 @@ ROUNDS_LIMIT = 30
 """Resynchronisations at one line before the print is stopped (3 % noise needs two or three)."""
 OPENING_LIMIT = 8
 """Attempts to set the line number."""
+OPENING_WAITS_S = (0.1, 0.4, 1.5)
+"""For the ok of M110: at once where nothing runs; a firmware at work says `busy` within the last of these."""
 OPENING_SILENCE_S = 2.0
 """… that only count when the firmware says something: one that is busy or away answers later."""
 UNCLEAR_LIMIT = 60
@@ -114,6 +116,8 @@ class Agreement:
     def _settle_later(self, now: float) -> None:
         """A sign of life: the question waits in the firmware's buffer, there is no use in asking again."""
         self._inquiry.settle(now + self.pace.patience_s, answer_awaited=True)
+        if self.mode is Mode.OPENING:
+            self._waits = 0
 
     def _ok_while_reading(self, now: float) -> None:
         if self.mode not in _READING:
@@ -170,13 +174,26 @@ class Agreement:
             self._again(now)
         elif self.mode is Mode.OPENING:
             if self._index_of(statement.number) == self.window.sent:
-                self._opened(now)
+                self._open_when_executed(now)
             else:
                 self._again(now)
         elif statement.sure:
             self._judge(statement.number, now)
         else:
             self._again(now)
+
+    def _open_when_executed(self, now: float) -> None:
+        """The number is set, but M110 sets it once more when it is executed: its ok must have come as well.
+
+        Where the ok was lost nothing tells; then the wait ends when the firmware has not said `busy` for a while.
+        """
+        inquiry = self._inquiry
+        if inquiry.oks - inquiry.refusals >= inquiry.asks or self._waits >= len(OPENING_WAITS_S):
+            self._waits = 0
+            self._opened(now)
+        else:
+            inquiry.deadline = now + OPENING_WAITS_S[self._waits]
+            self._waits += 1
 
     def _again(self, now: float) -> None:
         """Not understood: ask, within limits."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from agent.domain.artefact import Severity
-from agent.domain.errors import RefusedError, UsageError
+from agent.domain.errors import ConfigError, RefusedError, UsageError
 from agent.domain.printer import Prompt
 from agent.domain.profile import HeaterLimits, PrinterProfile
 from agent.gcode.rules import Origin, judge
 from agent.printer.handshake import Answered
-from agent.printer.procedures import cool_down
+from agent.printer.procedures import cool_down, scripts_of
 
 AXES = "XYZ"
 
@@ -23,6 +23,16 @@ def checked(line: str, profile: PrinterProfile, dialect: str) -> str:
         msg = f"{line!r} holds no command"
         raise UsageError(msg, remedy="Type one G-code command, for example M105.")
     return verdict.line
+
+
+def check_scripts(profile: PrinterProfile) -> None:
+    """Hold the profile's own scripts against the rules. Raises ConfigError with script, line and rule."""
+    for name, script in scripts_of(profile).items():
+        for line in script:
+            for finding in judge(line, profile, profile.dialect, origin=Origin.SCRIPT).findings:
+                if finding.severity is Severity.ERROR:
+                    msg = f"profile {profile.name}, script {name!r}, {line!r}: {finding.message}"
+                    raise ConfigError(msg, remedy=finding.remedy or "Correct the script in the profile.")
 
 
 def home(axes: str) -> str:

@@ -23,6 +23,8 @@ from agent.printer.window import WindowSize
 COMMON_BAUDS = (115200, 250000, 230400, 500000, 1000000, 57600)
 MODEL_SPEED = "MODEL_SPEED"
 """Field of M115 in which the virtual printer tells that its heaters run faster than life."""
+MODEL_SPEED_MOST = 10_000.0
+"""More is no model: heat rules stretched by it would watch nothing."""
 FIRST_PATIENCE_S = 10.0
 """For the first baud rate: opening may have reset the board, and boot loaders take seconds."""
 NEXT_PATIENCE_S = 3.0
@@ -100,12 +102,12 @@ class Connector:
 
     def model_speed(self, identity: Answered) -> float:
         """How many times faster than life a virtual printer runs; 1.0 for every real one."""
+        fields = identity.firmware.fields if identity.firmware else {}
         try:
-            return max(
-                1.0, float((identity.firmware.fields if identity.firmware else {}).get(MODEL_SPEED, 1.0))
-            )
+            speed = float(fields.get(MODEL_SPEED, 1.0))
         except ValueError:
             return 1.0
+        return speed if 1.0 <= speed <= MODEL_SPEED_MOST else 1.0
 
     # -- one port -------------------------------------------------------------------------------------------------
 

@@ -29,8 +29,7 @@ class HeatGuard:
 
     def report(self, reply: TemperatureReport, now: float) -> list[Alarm]:
         """Take one report; returns new alarms."""
-        has_targets = any(reading.target for reading in reply.heaters.values()) or not reply.waiting
-        return self._watch.observe(reply.heaters, now, has_targets=has_targets)
+        return self._watch.observe(reply.heaters, now, has_targets=reply.has_targets)
 
     def second(
         self, tracked: Tracked, now: float, around: Surroundings

@@ -24,6 +24,7 @@ class PrinterAccess(Protocol):
     """What a run needs of the printer service."""
 
     profile: PrinterProfile
+    ejects: bool
 
     @property
     def tracked(self) -> Tracked:

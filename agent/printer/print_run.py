@@ -292,8 +292,9 @@ class PrintRun:
     async def _finish(self, link: PrinterLink) -> PrintOutcome:
         await link.open_session(self._access.host_base())
         await link.command("M400")
-        if any(t.target > 0 for t in self._access.tracked.temperatures.values()):
-            await self._commands(link, procedures.cool_down(self._access.profile))
+        await self._commands(
+            link, procedures.finished(self._access.profile, self._access.tracked, self._access.ejects)
+        )
         return self._outcome(OutcomeState.COMPLETED, None, "")
 
     async def _cancel(self, link: PrinterLink, line: int) -> PrintOutcome:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from agent.domain.printer import Temperature
 from agent.domain.profile import PrinterProfile
 from agent.gcode.modal import ModalState
+from agent.printer.tracker import Tracked
 
 COLD_C = 170.0
 """Below this Marlin refuses to extrude (EXTRUDE_MINTEMP): no retraction then."""
@@ -125,11 +126,34 @@ def cancelled(profile: PrinterProfile, position: dict[str, float], hotend: Tempe
     return [*park(profile, position, hotend), *cool_down(profile), "M84"]
 
 
+def finished(profile: PrinterProfile, tracked: Tracked, ejects: bool) -> list[str]:  # noqa: FBT001 - a setting
+    """After a completed print: eject the part where the maker has taught the printer how, switch off what is on."""
+    commands = _fill(profile.scripts.eject, profile, tracked.position) if ejects else []
+    if any(reading.target > 0 for reading in tracked.temperatures.values()):
+        commands += cool_down(profile)
+    return commands
+
+
+def nozzles_off(profile: PrinterProfile) -> list[str]:
+    """All nozzle heaters off; the bed stays warm, so that a paused part stays on it."""
+    return [f"M104 T{tool} S0" for tool in range(profile.extruders)] if profile.extruders > 1 else ["M104 S0"]
+
+
+def scripts_of(profile: PrinterProfile) -> dict[str, list[str]]:
+    """The maker's own scripts with their placeholders filled, by name: what the rules must allow."""
+    scripts = profile.scripts
+    named = {
+        "pause": scripts.pause,
+        "resume": scripts.resume,
+        "cancel": scripts.cancel,
+        "eject": scripts.eject,
+    }
+    return {name: _fill(script, profile, {}) for name, script in named.items() if script}
+
+
 def cool_down(profile: PrinterProfile) -> list[str]:
     """All heaters and the part fan off."""
-    commands = (
-        [f"M104 T{tool} S0" for tool in range(profile.extruders)] if profile.extruders > 1 else ["M104 S0"]
-    )
+    commands = nozzles_off(profile)
     if profile.bed is not None:
         commands.append("M140 S0")
     if profile.chamber is not None:

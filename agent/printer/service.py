@@ -10,6 +10,7 @@ import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -18,7 +19,7 @@ from agent.domain.job import Reason
 from agent.domain.printer import PortHealth, PrinterSnapshot, PrinterState, Sample, TranscriptEntry
 from agent.domain.prints import PrintOrder, PrintOutcome
 from agent.domain.profile import PrinterProfile
-from agent.printer import commands, views
+from agent.printer import commands, procedures, views
 from agent.printer.connection import Connection, LinkListener, Shown
 from agent.printer.connector import Connector
 from agent.printer.heat import HeatGuard, Surroundings
@@ -46,9 +47,18 @@ class PrinterService:
     """One printer. `run` keeps it connected; the other methods may be called at any time."""
 
     def __init__(
-        self, profile: PrinterProfile, connector: Connector, *, resume_expected: bool = False
+        self,
+        profile: PrinterProfile,
+        connector: Connector,
+        *,
+        ejects: bool = False,
+        resume_expected: bool = False,
     ) -> None:
-        """`resume_expected`: a print is to be taken over, so the firmware's line counter must not be touched."""
+        """`ejects`: the profile's eject script clears the bed after a completed print.
+
+        `resume_expected`: a print is to be taken over, so the firmware's line counter must not be touched.
+        """
+        self.ejects = ejects
         self.profile = profile
         self.transcript = Transcript()
         self._connector = connector
@@ -311,7 +321,11 @@ class PrinterService:
         alarms, forgotten = self._heat.second(self._tracked, now, Surroundings(in_use, link.is_blocked))
         self._alarms(alarms)
         if forgotten:
-            await self._cool_quietly(f"nothing was printed for {self.profile.idle_timeout_s:.0f} s")
+            paused = self._run is not None
+            await self._cool_quietly(
+                procedures.nozzles_off(self.profile) if paused else procedures.cool_down(self.profile),
+                f"nothing was printed for {self.profile.idle_timeout_s:.0f} s",
+            )
 
     def _alarms(self, alarms: list[Alarm]) -> None:
         """Act on broken safety rules: end the print and cool down first, halt the board when that has not helped."""
@@ -322,11 +336,14 @@ class PrinterService:
             elif self._run is not None:
                 self._run.want(Wanted.CANCEL, alarm.kind, alarm.detail)
             else:
-                self._cooling = asyncio.ensure_future(self._cool_quietly(alarm.detail))
+                orders = procedures.cool_down(self.profile)
+                self._cooling = asyncio.ensure_future(self._cool_quietly(orders, alarm.detail))
 
-    async def _cool_quietly(self, detail: str) -> None:
+    async def _cool_quietly(self, orders: list[str], detail: str) -> None:
         try:
-            await self.cool()
+            link = await self._idle_link()
+            for order in orders:
+                await link.command(order)
         except FabunitError as error:
             self._log.warning("cooling_failed", detail=detail, error=error.message)
 
@@ -364,32 +381,16 @@ class PrinterService:
 
     def snapshot(self) -> PrinterSnapshot:
         """The present state as one value."""
-        link, run, tracked = self._connection.link, self._run, self._tracked
-        state, detail = self._shown.state, self._shown.detail
-        if tracked.waiting_for_user and state is PrinterState.PRINTING:
-            state, detail = (
-                PrinterState.ATTENTION,
-                tracked.prompt.text if tracked.prompt else "waits for a person",
-            )
+        link, run = self._connection.link, self._run
+        state = self._shown.state
+        if self._tracked.waiting_for_user and state is PrinterState.PRINTING:
+            state = PrinterState.ATTENTION
+        seen = views.snapshot(link, self._tracked, state, self._shown.detail)
         progress = None
         if run is not None:
             moving = state is PrinterState.PRINTING and link is not None and not link.is_blocked
             progress = run.meter.tick(run.line(link), time.monotonic(), moving=moving)
-        return PrinterSnapshot(
-            state=state,
-            detail=detail,
-            port=self._connector.spec,
-            port_id=link.port_id if link else "",
-            baud=link.baud if link else 0,
-            dialect=link.identity.dialect.name if link else "",
-            firmware=link.identity.firmware if link else None,
-            temperatures=tracked.temperatures if link else {},
-            position=tracked.position,
-            prompt=tracked.prompt,
-            message=tracked.message,
-            health=self._health(),
-            progress=progress,
-        )
+        return replace(seen, port=self._connector.spec, health=self._health(), progress=progress)
 
     def _health(self) -> PortHealth:
         link = self._connection.link

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from agent.domain.printer import Direction, PortHealth, TranscriptEntry
+from agent.domain.printer import Direction, PortHealth, PrinterSnapshot, PrinterState, TranscriptEntry
 from agent.printer.engine import LineEngine
+from agent.printer.link import PrinterLink
+from agent.printer.tracker import Tracked
 from agent.printer.transcript import TranscriptEntry as WireLine
 
 NOISY_RESENDS_PER_1000 = 5.0
@@ -26,6 +28,26 @@ def health(engine: LineEngine | None, reconnects: int) -> PortHealth:
         ok_p50_ms=round(latency.percentile_s(0.5) * 1000, 3),
         ok_p99_ms=round(latency.percentile_s(0.99) * 1000, 3),
         reconnects=reconnects,
+    )
+
+
+def snapshot(link: PrinterLink | None, tracked: Tracked, state: PrinterState, detail: str) -> PrinterSnapshot:
+    """The printer at a glance; port, health and progress are for the caller to add."""
+    if state is PrinterState.ATTENTION:
+        detail = tracked.prompt.text if tracked.prompt else "the printer waits for a person"
+    if link is None:
+        return PrinterSnapshot(state, detail, position=tracked.position, message=tracked.message)
+    return PrinterSnapshot(
+        state=state,
+        detail=detail,
+        port_id=link.port_id,
+        baud=link.baud,
+        dialect=link.identity.dialect.name,
+        firmware=link.identity.firmware,
+        temperatures=tracked.temperatures,
+        position=tracked.position,
+        prompt=tracked.prompt,
+        message=tracked.message,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.integration.rig import environment
 
-LIMIT_S = 60.0
+LIMIT_S = 100.0
 
 
 @dataclass(frozen=True, slots=True)

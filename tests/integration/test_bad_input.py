@@ -176,6 +176,7 @@ def test_names_with_path_tricks_stay_names(unit: Rig, tmp_path: Path) -> None:
     assert not list(unit.folder.glob("escape*"))
 
 
+@pytest.mark.timeout(120)
 def test_a_large_file_costs_the_daemon_no_memory(unit: Rig, tmp_path: Path) -> None:
     big = tmp_path / "big.gcode"
     head = b"G21\nG90\nM83\nG28\n"
@@ -188,7 +189,7 @@ def test_a_large_file_costs_the_daemon_no_memory(unit: Rig, tmp_path: Path) -> N
             file.write(block)
     said = fabunit("print", str(big), "--json", socket=unit.socket)
     job_id = said.document()["jobs"][0]["job_id"]
-    unit.until(lambda: unit.job(job_id)["state"] not in ("received", "verifying"), "the file is checked")
+    unit.until(lambda: unit.job(job_id)["state"] not in ("received", "verifying"), "it is checked", 90)
     assert unit.job(job_id)["state"] == "ready", unit.job(job_id)
     assert unit.daemon is not None
     status = Path(f"/proc/{unit.daemon.pid}/status").read_text()

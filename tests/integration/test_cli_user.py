@@ -49,6 +49,7 @@ class Shell:
         return said.document()
 
 
+@pytest.mark.timeout(180)  # some forty processes, one after the other
 def test_a_makers_evening(unit: Rig, tmp_path: Path) -> None:
     shell = Shell(unit)
     part = tmp_path / "bracket.gcode"
@@ -152,6 +153,7 @@ def test_analyse_and_ports_need_no_daemon(tmp_path: Path) -> None:
     assert isinstance(fabunit("ports", "--json").document()["ports"], list)
 
 
+@pytest.mark.timeout(120)
 def test_the_demo_prints_the_bundled_part_exactly(tmp_path: Path) -> None:
     said = fabunit("demo", "--json", "--speed", "200", TMPDIR=str(tmp_path))
     assert said.code == 0, said

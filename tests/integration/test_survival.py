@@ -118,7 +118,7 @@ def test_a_dead_board_fails_the_print(rig: Rig) -> None:
         ("--baud", "115200", "--latency-ms", "2", "--flip-in", "0.01"),
         ("--advanced-ok", "--flip-in", "0.01", "--drop-ok", "0.01"),
     ],
-    ids=lambda faults: " ".join(faults),
+    ids=" ".join,
 )
 def test_a_noisy_line_costs_time_and_nothing_else(rig: Rig, faults: tuple[str, ...]) -> None:
     part = spiral(1200)

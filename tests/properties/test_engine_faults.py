@@ -94,7 +94,7 @@ def assert_exact_or_failed(board: TinyMarlin, lines: list[bytes], engine: LineEn
         assert end.line <= len(done)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     faults=FAULTS,

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from agent import paths
 from agent.app import SUSPEND_BUDGET_S
+from agent.cli.session import Session
 from agent.control.server import STOP_BUDGET_S
+from agent.domain.errors import UsageError
+from agent.paths import running_sockets
 
 UNIT = Path(__file__).resolve().parents[2] / "systemd" / "fabunit@.service"
 MOST_EXPOSURE = 1.6
@@ -88,6 +92,28 @@ def test_hardening(unit: dict[str, dict[str, list[str]]], key: str, value: str) 
 def test_the_workers_may_lower_their_priority(unit: dict[str, dict[str, list[str]]]) -> None:
     # The gate's child calls nice() and setrlimit(), both in @resources, a part of @system-service.
     assert unit["Service"]["SystemCallFilter"] == ["@system-service", "~@privileged"]
+
+
+def test_the_command_line_finds_the_sockets_of_services(tmp_path: Path) -> None:
+    assert running_sockets(tmp_path / "none") == ()
+    for name in ("mk3s", "mini", "stopped"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "fabunit.sock.lock").touch()
+    for name in ("mk3s", "mini"):
+        (tmp_path / name / "fabunit.sock").touch()
+    assert [socket.parent.name for socket in running_sockets(tmp_path)] == ["mini", "mk3s"]
+
+
+def test_several_services_and_no_name_is_a_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    units = (tmp_path / "mini" / "fabunit.sock", tmp_path / "mk3s" / "fabunit.sock")
+    monkeypatch.delenv("FABUNIT_SOCKET", raising=False)
+    monkeypatch.setattr(paths, "default_socket", lambda: tmp_path / "none")
+    monkeypatch.setattr(paths, "running_sockets", lambda: units[:1])
+    session = Session(as_json=False, config=None, socket_path=None)
+    assert session.socket() == units[0]
+    monkeypatch.setattr(paths, "running_sockets", lambda: units)
+    with pytest.raises(UsageError, match="mini, mk3s"):
+        session.socket()
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed here")

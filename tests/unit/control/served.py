@@ -96,7 +96,8 @@ def serve(
             yield found[0]
         finally:
             if found:
-                found[0].in_loop(found[0].server.stop)
+                with contextlib.suppress(RuntimeError):  # the test has stopped it itself: the loop is closed
+                    found[0].loop.call_soon_threadsafe(found[0].server.stop)
             thread.join(DEADLINE_S)
             assert not thread.is_alive(), "the server did not stop"
             assert not path.exists(), "the socket was left behind"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.control.client import ControlClient, segment
-from agent.domain.errors import FabunitError, NoDaemonError
+from agent.domain.errors import FabunitError, NoDaemonError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

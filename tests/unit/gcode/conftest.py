@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.gcode.gate_runner import Gate
 
 from agent.domain.profile import HeaterLimits, PrinterProfile
+from tests.unit.gcode.gate_runner import Gate
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.gcode.gate_runner import Gate
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.domain.artefact import Layer, Metadata
 from agent.gcode.metadata import read_metadata
+from tests.unit.gcode.gate_runner import Gate
 
 PRUSA = b"""; filament used [mm] = 1234.50, 100.5
 ; filament used [cm3] = 3.2

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.gcode.gate_runner import Gate, ids
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from agent.gcode.plain import plain_run
 from agent.gcode.prepare import prepare, remove_leftovers
 from agent.gcode.rules import MAX_COMMAND_BYTES
 from agent.slicing.profiles import load_profile
+from tests.unit.gcode.gate_runner import Gate, ids
 
 START = "M140 S60\nM104 S200\nG28\nG90\nM83\nM190 S60\nM109 S200\n"
 END = "M104 S0\nM140 S0\nM84\n"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.gcode.gate_runner import Gate, ids
 
 from agent import paths
 from agent.domain.artefact import Severity
 from agent.slicing.profiles import load_profile
+from tests.unit.gcode.gate_runner import Gate, ids
 
 BUNDLED = [paths.data_dir() / "slicer_profiles"]
 LAYER = (

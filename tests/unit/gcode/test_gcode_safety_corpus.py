@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable
 
 import pytest
-from tests.unit.gcode.gate_runner import Gate
 
 from agent.domain.artefact import Severity
 from agent.domain.profile import PrinterProfile
 from agent.gcode.catalogue import DENIED, HOST_ONLY
 from agent.gcode.rules import Action, Origin, judge
+from tests.unit.gcode.gate_runner import Gate
 
 # The comment moves what follows behind the bytes that are looked at for binary content.
 PREAMBLE = f";{'-' * 5000}\nG28\nM104 S200\nG1 X10 Y10 Z0.3 F3000\nG1 X20 Y10 E1\n"

@@ -3,9 +3,9 @@ from __future__ import annotations
 import struct
 
 import pytest
-from tests.unit.gcode.gate_runner import Gate
 
 from agent.domain.errors import ArtefactError
+from tests.unit.gcode.gate_runner import Gate
 
 BINARY_STL = b"solid pretends to be text".ljust(80) + struct.pack("<I", 2) + bytes(100)
 ASCII_STL = b"solid part\n  facet normal 0 0 1\n    outer loop\n"

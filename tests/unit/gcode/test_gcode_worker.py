@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.gcode.gate_runner import Gate
 
 from agent.domain.errors import ArtefactError, FabunitError, StorageError
 from agent.domain.profile import HeaterLimits, PrinterProfile, Scripts
 from agent.gcode.client import WORKER, run_prepare
 from agent.gcode.prepared_json import from_json, profile_from_json, profile_to_json, to_json
+from tests.unit.gcode.gate_runner import Gate
 
 PART = "G28\nM104 S200\nM83\n" + "".join(f"G1 X{n % 200} Y10 E.05\n" for n in range(3000)) + "M104 S0\n"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.domain.printer import Temperature
@@ -129,6 +129,7 @@ def test_a_damaged_snapshot_is_none(text: str | None) -> None:
     assert PauseSnapshot.from_json(text) is None
 
 
+@settings(max_examples=40)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(),

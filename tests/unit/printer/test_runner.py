@@ -112,7 +112,7 @@ def test_a_defect_is_reported_and_never_a_silent_stall(terminal: Terminal) -> No
 def test_a_defect_in_a_posted_action_is_reported_too(terminal: Terminal) -> None:
     driven = Driven(open_port(terminal.path, 115200))
     driven.start()
-    driven.runner.post(lambda now: {}[now])
+    driven.runner.post(lambda now: [][int(now)])
     driven.until(RunnerCrashed)
 
 
