@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agent.cli.session import Session, local_command
+from agent.domain.errors import NoDaemonError
 
 if TYPE_CHECKING:
     from agent.cli.demo_stage import DemoStage
@@ -47,9 +48,12 @@ def demo(session: Session, speed: float, keep: bool) -> int:
             click.echo(
                 f"virtual printer ({speed:g} times life speed) and daemon are running in {stage.folder}"
             )
-        job_id = stage.submit()
-        job = _watch(stage, job_id, quiet=session.as_json)
-        receipt = stage.receipt(job_id)
+        try:
+            job_id = stage.submit()
+            job = _watch(stage, job_id, quiet=session.as_json)
+            receipt = stage.receipt(job_id)
+        except NoDaemonError as error:
+            raise stage.lost() from error
         stage.end()
         verdict = judge(stage.part, stage.ledger, stage.summary(), receipt, job)
         document = {**asdict(verdict), "folder": str(stage.folder) if keep else None}

@@ -149,8 +149,12 @@ class DemoStage:
             time.sleep(POLL_S)
         raise self._dead("the daemon", "daemon.log")
 
-    def _dead(self, who: str, log: str) -> DemoError:
+    def lost(self) -> DemoError:
+        """Why nobody answers in the middle of the demo, in the daemon's last words."""
+        return self._dead("the daemon", "daemon.log", "ended early")
+
+    def _dead(self, who: str, log: str, what: str = "did not start") -> DemoError:
         with contextlib.suppress(OSError):
             words = (self.folder / log).read_text(errors="replace").strip().splitlines()[-3:]
-            return DemoError(f"{who} did not start: {' / '.join(words) or 'it said nothing'}")
-        return DemoError(f"{who} did not start")
+            return DemoError(f"{who} {what}: {' / '.join(words) or 'it said nothing'}")
+        return DemoError(f"{who} {what}")

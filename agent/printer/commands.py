@@ -11,6 +11,7 @@ from agent.printer.handshake import Answered
 from agent.printer.procedures import cool_down, scripts_of
 
 AXES = "XYZ"
+_SEEKING = frozenset({"G28", "G29", "G30", "G32", "G33", "G34"})
 
 
 def checked(line: str, profile: PrinterProfile, dialect: str) -> str:
@@ -33,6 +34,11 @@ def check_scripts(profile: PrinterProfile) -> None:
                 if finding.severity is Severity.ERROR:
                     msg = f"profile {profile.name}, script {name!r}, {line!r}: {finding.message}"
                     raise ConfigError(msg, remedy=finding.remedy or "Correct the script in the profile.")
+
+
+def homes(command: str) -> bool:
+    """Whether a checked command seeks end stops or the bed (G28 … G34): never beside a half-made part."""
+    return command.split(" ", 1)[0] in _SEEKING
 
 
 def home(axes: str) -> str:

@@ -253,7 +253,9 @@ class LineEngine(Agreement):
         chunk = self.window.current()
         if chunk is None or chunk.token is None or len(self._reply_lines) >= LINE_LIMIT:
             return
-        if not all(isinstance(reply, TemperatureReport | Busy | Wait) for reply in replies):
+        by_itself = all(isinstance(reply, TemperatureReport | Busy | Wait) for reply in replies)
+        bare_ok = all(isinstance(reply, Ok) for reply in replies)
+        if not (by_itself or bare_ok):
             self._reply_lines.append(line.decode("latin-1").strip())
 
     # -- bytes out ----------------------------------------------------------------------------------------------

@@ -96,6 +96,7 @@ class PrintRun:
             link = await self._connection()
             if link is None:
                 return self._no_connection()
+            self.tally.begin(link.engine)
             try:
                 return await (self._take_over(link) if resume else self._begin(link))
             except LinkDownError as down:

@@ -85,7 +85,7 @@ class PrinterService:
 
     async def _on_link(self, link: PrinterLink) -> None:
         """A connection has come up; nobody uses it yet."""
-        self._tracked = Tracked(temperatures=self._tracked.temperatures, message=self._tracked.message)
+        self._tracked = Tracked(temperatures=self._tracked.temperatures)
         self._heat = HeatGuard(self.profile, time.monotonic(), self._connector.model_speed(link.identity))
         if self._run is None and not self._resume_expected:
             try:
@@ -225,11 +225,11 @@ class PrinterService:
     async def command(self, line: str) -> list[str]:
         """One console line under the safety rules; returns the printer's reply lines."""
         text = commands.checked(line, self.profile, self.dialect_name)
-        return await (await self._idle_link()).command(text)
+        return await (await self._idle_link(beside_a_part=not commands.homes(text))).command(text)
 
     async def home(self, axes: str = "") -> None:
-        """Home all axes, or those named (any of XYZ)."""
-        await (await self._idle_link()).command(commands.home(axes))
+        """Home all axes, or those named (any of XYZ); refused while a part stands on the bed in the middle of a print."""
+        await (await self._idle_link(beside_a_part=False)).command(commands.home(axes))
 
     async def heat(self, heater: str, celsius: float) -> None:
         """Set one target; refused above the profile's limit."""
@@ -257,13 +257,14 @@ class PrinterService:
             raise RefusedError(msg, code="offline", remedy="See `fabunit printer info` and `fabunit ports`.")
         return self._connection.link
 
-    async def _idle_link(self) -> PrinterLink:
+    async def _idle_link(self, *, beside_a_part: bool = True) -> PrinterLink:
         link = self._connected()
-        if self._run is not None and self._shown.state is not PrinterState.PAUSED:
-            msg = f"the printer is {self._shown.state.value}"
-            raise RefusedError(msg, code="printing", remedy="Pause or cancel the print first.")
         if self._run is None:
             await self._host_session(link)
+        elif not (beside_a_part and self._shown.state is PrinterState.PAUSED):
+            msg = f"the printer is {self._shown.state.value}"
+            remedy = "Pause or cancel the print first." if beside_a_part else "Cancel the print first."
+            raise RefusedError(msg, code="printing", remedy=remedy)
         return link
 
     async def _host_session(self, link: PrinterLink) -> None:

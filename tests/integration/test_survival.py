@@ -127,3 +127,6 @@ def test_a_noisy_line_costs_time_and_nothing_else(rig: Rig, faults: tuple[str, .
     job = rig.until_ended(rig.submit(part), limit_s=60)
     assert job["state"] == "completed", job
     assert rig.executed() == commands(part)
+    print_id = rig.client.get("/v1/prints")["prints"][0]["print_id"]
+    stats = rig.client.get(f"/v1/prints/{print_id}/receipt")["receipt"]["stats"]
+    assert stats["resends"] + stats["timeouts"] > 0, "the receipt hides what the line has cost"
