@@ -228,7 +228,7 @@ class PrinterService:
         return await (await self._idle_link(beside_a_part=not commands.homes(text))).command(text)
 
     async def home(self, axes: str = "") -> None:
-        """Home all axes, or those named (any of XYZ); refused while a part stands on the bed in the middle of a print."""
+        """Home all axes, or those named (any of XYZ); refused beside a half-made part."""
         await (await self._idle_link(beside_a_part=False)).command(commands.home(axes))
 
     async def heat(self, heater: str, celsius: float) -> None:
@@ -323,10 +323,8 @@ class PrinterService:
         self._alarms(alarms)
         if forgotten:
             paused = self._run is not None
-            await self._cool_quietly(
-                procedures.nozzles_off(self.profile) if paused else procedures.cool_down(self.profile),
-                f"nothing was printed for {self.profile.idle_timeout_s:.0f} s",
-            )
+            orders = procedures.nozzles_off(self.profile) if paused else procedures.cool_down(self.profile)
+            await self._cool_quietly(orders, f"nothing was printed for {self.profile.idle_timeout_s:.0f} s")
 
     def _alarms(self, alarms: list[Alarm]) -> None:
         """Act on broken safety rules: end the print and cool down first, halt the board when that has not helped."""
