@@ -6,6 +6,7 @@ Blocking; runs in a worker thread of its own. Nothing here resets a board unless
 from __future__ import annotations
 
 import select
+import threading
 import time
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from agent.printer.transcript import Transcript
 from agent.printer.window import WindowSize
 
 COMMON_BAUDS = (115200, 250000, 230400, 500000, 1000000, 57600)
+GIVE_UP_POLL_S = 0.2
+"""How soon a search for a silent board notices that the daemon stops."""
 MODEL_SPEED = "MODEL_SPEED"
 """Field of M115 in which the virtual printer tells that its heaters run faster than life."""
 MODEL_SPEED_MOST = 10_000.0
@@ -58,12 +61,17 @@ class Connector:
         if dialect != "auto" and self._forced is None:
             msg = f"the dialect {dialect!r} is not known"
             raise PortError(msg, code="port_unsupported", remedy='Set [printer] dialect to "auto".')
+        self._given_up = threading.Event()
         self._known: _Known | None = None
 
     def use(self, spec: str) -> None:
         """Connect to this port from now on."""
         self.spec = spec
         self._known = None
+
+    def give_up(self) -> None:
+        """End a running search for a printer, from any thread: the daemon stops."""
+        self._given_up.set()
 
     def connect(
         self, transcript: Transcript, *, reset: bool = False, known_only: bool = False
@@ -165,7 +173,10 @@ class Connector:
             wire.write(handshake.outgoing())
             deadline = handshake.deadline()
             now = time.monotonic()
-            data = wire.read(max(0.0, (deadline if deadline is not None else now + 1) - now))
+            wait_s = (deadline if deadline is not None else now + 1) - now
+            data = wire.read(max(0.0, min(wait_s, GIVE_UP_POLL_S)))
+            if self._given_up.is_set():
+                raise PortError("the daemon is stopping", code="port_lost")
             now = time.monotonic()
             handshake.feed(data, now)
             handshake.on_deadline(now)

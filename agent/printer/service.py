@@ -186,6 +186,7 @@ class PrinterService:
 
     async def close(self) -> None:
         """Let the port go; what the printer is doing goes on."""
+        self._connector.give_up()
         if self._connection.link is not None:
             await self._connection.link.close()
 

@@ -6,6 +6,7 @@ from math import atan2, ceil, cos, hypot, pi, sin, sqrt
 from typing import TYPE_CHECKING
 
 from agent.sim import reports
+from agent.sim.dialects import ReportStyle
 from agent.sim.motion import AXES
 from agent.sim.waiting import Handler, Wait, for_model_time, until_still
 
@@ -166,6 +167,10 @@ def set_position(board: Board, command: Command) -> Wait | None:
     scale = 25.4 if motion.inches else 1.0
     place = [motion.position[i] if v is None else v * scale for i, v in enumerate(values)]
     motion.set_position((place[0], place[1], place[2], place[3]))
+    if board.dialect.report_style is ReportStyle.MARLIN:
+        board.say(
+            reports.position(board.dialect.report_style, motion, board.now)
+        )  # Marlin 2.1 reports by itself
     return None
 
 

@@ -137,3 +137,12 @@ def test_only_the_virtual_printer_may_be_faster_than_life(field: str | None, spe
     answer = Answered(dialect=marlin, firmware=FirmwareInfo(fields=fields))
     assert Connector("auto", None, profile()).model_speed(answer) == speed
     assert Connector("auto", None, profile()).model_speed(Answered(dialect=marlin, firmware=None)) == 1.0
+
+
+def test_the_search_for_a_silent_board_ends_when_the_daemon_stops() -> None:
+    silent = Terminal()
+    connector = Connector(silent.path, 115200, profile())
+    connector.give_up()
+    with pytest.raises(PortError, match="the daemon is stopping"):
+        connector.connect(Transcript())
+    os.close(silent.master)

@@ -390,3 +390,10 @@ def test_wait_once_a_second_while_idle() -> None:
     assert rig.wait(3.5)[-3:] == ["wait"] * 3
     rig.send("G4 S5")
     assert "wait" not in rig.wait(4.9)
+
+
+def test_g92_reports_the_new_position_before_its_ok() -> None:
+    """Marlin bugfix-2.1.x of 2025-01 on its native build."""
+    rig = Rig()
+    rig.heard()
+    assert rig.send("G92 E12.5") == ["X:0.00 Y:0.00 Z:0.00 E:12.50 Count X:0 Y:0 Z:0", "ok"]
