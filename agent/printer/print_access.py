@@ -45,4 +45,4 @@ class PrinterAccess(Protocol):
         """Show this state."""
 
     def host_base(self) -> int:
-        """A random base for a session of host commands."""
+        """A random first number for lines of the host's own."""

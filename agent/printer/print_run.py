@@ -173,7 +173,7 @@ class PrintRun:
         return await self._print_from(link, stand.line)
 
     async def _from_checkpoint(self, link: PrinterLink, snapshot: PauseSnapshot) -> PrintOutcome:
-        """The counter is in a session of host commands: only the checkpoint knows the line."""
+        """The counter counts the host's own lines: only the checkpoint knows the job's."""
         match snapshot.stage:
             case "finishing":
                 return await self._finish(link)

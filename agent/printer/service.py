@@ -120,7 +120,7 @@ class PrinterService:
         self._shown.set(state, detail)
 
     def host_base(self) -> int:
-        """A random base for a session of host commands."""
+        """A random first number for lines of the host's own."""
         return self._random.randrange(HOST_BASES.start, HOST_BASES.stop - 100_000)
 
     # -- printing -----------------------------------------------------------------------------------------------
