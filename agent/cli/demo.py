@@ -56,8 +56,11 @@ def demo(session: Session, speed: float, keep: bool) -> int:
             raise stage.lost() from error
         stage.end()
         verdict = judge(stage.part, stage.ledger, stage.summary(), receipt, job)
-        document = {**asdict(verdict), "folder": str(stage.folder) if keep else None}
-        session.show(document, lambda: _summary(verdict, stage.folder if keep else None))
+        if not verdict.exact:
+            stage.keep()  # the evidence
+        folder = stage.folder if stage.is_kept else None
+        document = {**asdict(verdict), "folder": folder and str(folder)}
+        session.show(document, lambda: _summary(verdict, folder))
     return 0 if verdict.exact else 1
 
 

@@ -38,7 +38,7 @@ class DemoStage:
         self.part = paths.demo_part()
         self.ledger = self.folder / "ledger.jsonl"
         self._statistics = self.folder / "printer.json"
-        self._keep = keep
+        self.is_kept = keep
         self._speed = speed
         self._printer: subprocess.Popen[str] | None = None
         self._daemon: subprocess.Popen[str] | None = None
@@ -60,8 +60,12 @@ class DemoStage:
                 number, signal.SIG_IGN
             )  # an impatient second Ctrl-C must not leave half of it behind
         self.end()
-        if not self._keep:
+        if not self.is_kept:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def keep(self) -> None:
+        """Leave the files where they are at the end."""
+        self.is_kept = True
 
     def submit(self) -> str:
         """Queue the bundled part; returns the job's id."""

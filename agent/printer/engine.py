@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from agent.printer.agreement import Agreement, Mode
 from agent.printer.engine_events import Drained, EngineEvent, Reported, StreamDone, Verdict
+from agent.printer.pace import EAGER_PATIENCE_S
 from agent.printer.replies import (
     Busy,
     Greeting,
@@ -58,6 +59,7 @@ class LineEngine(Agreement):
         self._tail = b""
         self._finishing = self._held = self._reported_end = False
         self._poll_wanted = self._polling = False
+        self._due = 0.0  # a deadline worked out earlier
 
     # -- what the owner says ------------------------------------------------------------------------------------
 
@@ -194,6 +196,7 @@ class LineEngine(Agreement):
                 self.garbled += 1
                 if len(text) <= SHORT_LINE:
                     self._noise = True
+                    self._due = 0.0
                     self.pace.suspect(self.window.sent)
 
     def _waiting(self, now: float) -> None:
@@ -341,13 +344,19 @@ class LineEngine(Agreement):
     # -- time ---------------------------------------------------------------------------------------------------
 
     def deadline(self) -> float | None:
-        """When `on_deadline` wants to be called, or None."""
+        """When `on_deadline` wants to be called, or None.
+
+        While lines flow this may be too early: every ok moves the true deadline, and working it out for each of them
+        costs more than a call in vain four times a second.
+        """
         if self._inquiry.deadline is not None:
             return self._inquiry.deadline
         if self.mode is not Mode.FLOW:
             return None
         if self.window.in_flight or self._polling:
-            return self._last_progress + self._patience_s()
+            if not self._last_progress < self._due <= self._last_progress + EAGER_PATIENCE_S:
+                self._due = self._last_progress + self._patience_s()
+            return self._due
         at_end = self._finishing and not self.window.backlog
         if self.window.unsettled and (self._must_settle() or self._must_ask(at_end=at_end)):
             return self._settled_at()
@@ -355,6 +364,7 @@ class LineEngine(Agreement):
 
     def on_deadline(self, now: float) -> None:
         """Time has passed."""
+        self._due = 0.0
         due = self.deadline()
         if due is None or now < due:
             return

@@ -7,7 +7,7 @@ in decimal (RepRap protocol; Marlin 2.1 `queue.cpp`, measured on real firmware).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import xor
 
@@ -63,6 +63,11 @@ class Chunk:
     ends: Sequence[int]
     barrier: bool = False
     token: int | None = None
+    last: int = field(init=False)
+    """Index of its last line."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "last", self.first + len(self.ends) - 2)
 
     @property
     def count(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 _STEP = 1.25
 """Ratio between neighbouring buckets: a percentile is right within 12 %."""
 _FLOOR_S = 50e-6
@@ -19,14 +21,7 @@ class LatencyHistogram:
 
     def add(self, seconds: float) -> None:
         """Count one duration."""
-        low, high = 0, len(self._bounds)
-        while low < high:
-            middle = (low + high) // 2
-            if seconds > self._bounds[middle]:
-                low = middle + 1
-            else:
-                high = middle
-        self._counts[low] += 1
+        self._counts[bisect_left(self._bounds, seconds)] += 1
         self.total += 1
         self.least_s = min(self.least_s, seconds)
         self.most_s = max(self.most_s, seconds)

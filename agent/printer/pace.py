@@ -60,10 +60,12 @@ class Pace:
         self._clean_needed = CLEAN_FIRST
         self._widen_at: int | None = None
         self._single = False
+        self._usual = 0.0
+        self._usual_of = 0  # how many latencies it was worked out from
 
     def answer_s(self, asked: int) -> float:
         """How long the answer to a question may take when `asked` were put before it in vain."""
-        first_s = max(ANSWER_S, ANSWER_LATENCIES * min(self.latency.percentile_s(USUAL), ANSWER_S))
+        first_s = max(ANSWER_S, ANSWER_LATENCIES * min(self._usual_s(), ANSWER_S))
         return min(first_s * 2.0 ** min(asked, 16), self.dead_s / 4)
 
     @property
@@ -76,14 +78,12 @@ class Pace:
     @property
     def eager_patience_s(self) -> float:
         """The same for a line that does not block, by what is usual on this line."""
-        usual = self.latency.percentile_s(USUAL)
-        return min(self.patience_s, max(EAGER_PATIENCE_S, EAGER_ANSWERS * usual))
+        return min(self.patience_s, max(EAGER_PATIENCE_S, EAGER_ANSWERS * self._usual_s()))
 
     @property
     def short_patience_s(self) -> float:
         """The same when there is reason to think that an ok was lost: a few usual answer times."""
-        usual = self.latency.percentile_s(USUAL)
-        return min(self.patience_s, max(SHORT_PATIENCE_S, SHORT_PATIENCE_ANSWERS * usual))
+        return min(self.patience_s, max(SHORT_PATIENCE_S, SHORT_PATIENCE_ANSWERS * self._usual_s()))
 
     @property
     def single(self) -> bool:
@@ -168,6 +168,14 @@ class Pace:
         if self._sample is not None and self._sample[0] <= index:
             self.latency.add(now - self._sample[1])  # at least: where lines are slow, patience must learn it
         self._sample = None
+
+    def _usual_s(self) -> float:
+        """The usual latency; worked out anew only when it can have changed by a twentieth."""
+        total = self.latency.total
+        if total - self._usual_of > total // 20:
+            self._usual_of = total
+            self._usual = self.latency.percentile_s(USUAL)
+        return self._usual
 
     def _careful(self) -> WindowSize:
         return WindowSize(min(self.full.lines, CAREFUL.lines), min(self.full.bytes, CAREFUL.bytes))

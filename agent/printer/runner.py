@@ -11,9 +11,9 @@ import os
 import select
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 
 import structlog
 
@@ -76,7 +76,7 @@ class LinkRunner:
         self._port = port
         self._transcript = transcript
         self._notify = notify
-        self._posted: SimpleQueue[Callable[[float], None]] = SimpleQueue()
+        self._posted: deque[Callable[[float], None]] = deque()
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wake_lock = threading.Lock()
         self._closing = False
@@ -94,7 +94,7 @@ class LinkRunner:
 
     def post(self, action: Callable[[float], None]) -> None:
         """Have `action(now)` executed in the printer thread."""
-        self._posted.put(action)
+        self._posted.append(action)
         self.wake()
 
     def wake(self) -> None:
@@ -116,7 +116,7 @@ class LinkRunner:
         """Throw away what is unsent and write `data` now (printer thread only)."""
         self._unsent = b""
         self._port.flush_output()
-        self._write(data)
+        self._write(data, time.monotonic())
 
     def pulse_dtr(self) -> None:
         """Reset the board where DTR is wired to its reset line."""
@@ -161,8 +161,10 @@ class LinkRunner:
         poller.register(self._wake_read, select.POLLIN)
         poller.register(fd, select.POLLIN)
         writing = False
+        deadline = engine.deadline()
+        now = time.monotonic()
         while not self._closing:
-            ready = poller.poll(self._timeout_ms())
+            ready = poller.poll(_timeout_ms(deadline, now))
             now = time.monotonic()
             self.beats += 1
             for descriptor, _ in ready:
@@ -170,24 +172,26 @@ class LinkRunner:
                     self._drain_wake()
                 else:
                     self._receive(now)
-            self._run_posted(now)
-            deadline = engine.deadline()
-            if deadline is not None and now >= deadline:
-                engine.on_deadline(now)
-            self._refill()
+            self._act(now, deadline)
             data = engine.outgoing(now)
             if data or self._unsent:
-                self._write(data)
+                self._write(data, now)
                 if bool(self._unsent) != writing:
                     writing = bool(self._unsent)
                     poller.modify(fd, select.POLLIN | (select.POLLOUT if writing else 0))
-            self._report()
+            for event in engine.take_events():
+                if not isinstance(event, Resynchronised):
+                    self._notify(event)
+            deadline = engine.deadline()
 
-    def _timeout_ms(self) -> float:
-        deadline = self.engine.deadline()
-        if deadline is None:
-            return IDLE_POLL_S * 1000
-        return min(IDLE_POLL_S, max(0.0, deadline - time.monotonic())) * 1000 + 0.5
+    def _act(self, now: float, deadline: float | None) -> None:
+        """What others asked for, what time asks for, and the next lines of the file."""
+        while self._posted:
+            self._posted.popleft()(now)
+        if deadline is not None and now >= deadline:
+            self.engine.on_deadline(now)
+        if self._feeder is not None and self.engine.window.backlog < LOW_BACKLOG_LINES:
+            self._refill(self._feeder)
 
     def _drain_wake(self) -> None:
         try:
@@ -201,37 +205,32 @@ class LinkRunner:
             self._transcript.received(data, now)
             self.engine.feed(data, now)
 
-    def _run_posted(self, now: float) -> None:
-        while not self._posted.empty():
-            try:
-                action = self._posted.get_nowait()
-            except Empty:
-                return
-            action(now)
-
-    def _refill(self) -> None:
-        while self._feeder is not None and self.engine.window.backlog < LOW_BACKLOG_LINES:
-            item = self._feeder.take()
+    def _refill(self, feeder: Feeder) -> None:
+        while self.engine.window.backlog < LOW_BACKLOG_LINES:
+            item = feeder.take()
             if item is None:
                 return
             if isinstance(item, EndOfFile):
                 self._feeder = None
                 self.engine.finish()
                 self._notify(FileEnded(item))
-            elif isinstance(item, FeedFailed):
+                return
+            if isinstance(item, FeedFailed):
                 self._feeder = None
                 self._notify(FileFailed(item.detail))
-            else:
-                self.engine.push(item.chunk)
+                return
+            self.engine.push(item.chunk)
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes, now: float) -> None:
         if data:
-            self._transcript.sent(data, time.monotonic())
+            self._transcript.sent(data, now)
         pending = self._unsent + data if self._unsent else data
         taken = self._port.write(pending)
         self._unsent = pending[taken:] if taken < len(pending) else b""
 
-    def _report(self) -> None:
-        for event in self.engine.take_events():
-            if not isinstance(event, Resynchronised):
-                self._notify(event)
+
+def _timeout_ms(deadline: float | None, now: float) -> float:
+    """How long to poll. Half a millisecond more, because poll rounds down and would wake up just too early."""
+    if deadline is None:
+        return IDLE_POLL_S * 1000
+    return min(IDLE_POLL_S, max(0.0, deadline - now)) * 1000 + 0.5

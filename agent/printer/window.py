@@ -38,6 +38,9 @@ class SendWindow:
         self.unsettled = 0
         self._unsettled_bytes = 0
         self._chunks: deque[Chunk] = deque()
+        self._near: Chunk | None = (
+            None  # the last one looked up: the next look-up is almost always for it again
+        )
         self._last = 0  # index of the last line pushed
 
     @property
@@ -58,6 +61,7 @@ class SendWindow:
     def start_at(self, index: int) -> None:
         """Begin with line `index + 1`; everything up to `index` counts as accepted."""
         self._chunks.clear()
+        self._near = None
         self.sent = self.acked = self.verified = self.furthest = self._last = index
         self.settled()
 
@@ -67,7 +71,7 @@ class SendWindow:
             msg = f"chunk starts at line {chunk.first}, expected {self._last + 1}"
             raise ValueError(msg)
         self._chunks.append(chunk)
-        self._last += chunk.count
+        self._last = chunk.last
 
     def acknowledge(self, count: int) -> int:
         """Count `count` oks; returns how many had no line to belong to: those are of unsettled lines."""
@@ -96,7 +100,8 @@ class SendWindow:
             self._unsettled_bytes += self._bytes_between(index - late, index)
         self.sent = self.acked = self.verified = index
         chunks = self._chunks
-        while chunks and chunks[0].first + chunks[0].count - 1 <= index - self._keep:
+        self._near = None
+        while chunks and chunks[0].last <= index - self._keep:
             chunks.popleft()
 
     def reaches_back_to(self, index: int) -> bool:
@@ -124,58 +129,71 @@ class SendWindow:
 
     def take(self) -> bytes:
         """The bytes that may go out now; they count as sent."""
-        out: list[bytes] = []
+        out = b""
         while True:
             chunk = self._find(self.sent + 1)
-            if chunk is None or (chunk.barrier and self.in_flight) or self._behind_barrier():
-                break
+            if chunk is None or (chunk.barrier and self.in_flight) or self._behind_barrier(chunk):
+                return out
             part = self._slice(chunk)
             if not part:
-                break
-            out.append(part)
-        return b"".join(out)
+                return out
+            out = out + part if out else part
+            if self.sent < chunk.last:  # the window is full
+                return out
 
     def _slice(self, chunk: Chunk) -> bytes:
         """As much of one chunk as the window has room for."""
         ends = chunk.ends
-        begin = self.sent + 1 - chunk.first
-        in_flight = self.sent - self.acked
+        sent, acked = self.sent, self.acked
+        begin = sent + 1 - chunk.first
+        in_flight = sent - acked
         end = min(begin + self.size.lines - in_flight - self.unsettled, chunk.count)
         if end > begin:
             limit = ends[begin] + self.size.bytes - self._unsettled_bytes
-            limit -= self._bytes_between(self.acked, self.sent)
+            limit -= self._bytes_between(acked, sent)
             if ends[end] > limit:
                 end = bisect_right(ends, limit, begin, end) - 1
         if end <= begin:
             if in_flight:
                 return b""
             end = begin + 1  # one line is always allowed, however long
-        self.sent += end - begin
-        self.furthest = max(self.furthest, self.sent)
+        self.sent = sent = sent + end - begin
+        self.furthest = max(self.furthest, sent)
         return chunk.data[ends[begin] : ends[end]]
 
     def _bytes_between(self, after: int, upto: int) -> int:
         """Size of the lines `after + 1` to `upto`, as far as they are at hand."""
+        if after >= upto:
+            return 0
+        near = self._near
+        if near is not None and near.first <= after + 1 and upto <= near.last:
+            return near.ends[upto + 1 - near.first] - near.ends[after + 1 - near.first]
         total = 0
         for chunk in self._chunks:
-            behind = chunk.first + chunk.count
-            if behind <= after + 1:
+            if chunk.last <= after:
                 continue
             if chunk.first > upto:
                 break
             begin = max(after + 1, chunk.first) - chunk.first
-            end = min(upto + 1, behind) - chunk.first
+            end = min(upto, chunk.last) + 1 - chunk.first
             total += chunk.ends[end] - chunk.ends[begin]
         return total
 
-    def _behind_barrier(self) -> bool:
-        if self.sent == self.acked:
+    def _behind_barrier(self, following: Chunk) -> bool:
+        """Whether the last line sent stands alone and is not over; `following` is the chunk of the next line."""
+        if self.sent == self.acked or self.sent >= following.first:
             return False
         chunk = self._find(self.sent)
         return chunk is not None and chunk.barrier
 
     def _find(self, index: int) -> Chunk | None:
+        near = self._near
+        if near is not None and near.first <= index <= near.last:
+            return near
         for chunk in self._chunks:
-            if index < chunk.first + chunk.count:
-                return chunk if index >= chunk.first else None
+            if index <= chunk.last:
+                if index < chunk.first:
+                    return None
+                self._near = chunk
+                return chunk
         return None

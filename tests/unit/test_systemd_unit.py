@@ -12,7 +12,7 @@ import pytest
 from agent import paths
 from agent.app import SUSPEND_BUDGET_S
 from agent.cli.session import Session
-from agent.control.server import STOP_BUDGET_S
+from agent.control.http import STOP_BUDGET_S
 from agent.domain.errors import UsageError
 from agent.paths import running_sockets
 

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from agent.control import documents
 from agent.control.answers import encode
 from agent.control.documents import samples_document
-from agent.control.server import build_app
+from agent.control.http import build_app
 from agent.control.status import QUEUE_SHOWN, StatusParts, status_document
 from agent.control.streams import StreamSlots
 from agent.control.unit import UnitIdentity
