@@ -92,16 +92,18 @@ class Server:
                 self._turn()
         finally:
             signal.set_wakeup_fd(wakeup)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            self._close()
+            try:
+                self._close()
+            finally:  # until here a second signal must not cut the ledger off
+                for number, handler in before.items():
+                    signal.signal(number, handler)
 
     def _close(self) -> None:
-        self._write_stats()
+        self._ledger.close()
+        self._write_stats()  # behind the ledger: where there is a summary the ledger is whole
         self._port.close()
         if self._control is not None:
             self._control.close()
-        self._ledger.close()
         self._waker.close()
         self._wakened.close()
 
