@@ -29,31 +29,39 @@ _TAIL = 20
 @click.command()
 @click.argument("lines", nargs=-1, metavar="[LINE]...")
 @daemon_command
-def console(session: Session, lines: tuple[str, ...]) -> None:
+def console(session: Session, lines: tuple[str, ...]) -> int | None:
     """Send each LINE of G-code and show the replies, or talk with the printer when no LINE is given.
 
     Without a terminal on stdin, lines are read from there. Stops at the first line that is refused.
     """
     client = session.client()
     if lines:
-        _send_all(session, client, lines)
-    elif sys.stdin.isatty() and not session.as_json:
+        return _send_all(session, client, lines)
+    if sys.stdin.isatty() and not session.as_json:
         _talk(client)
-    else:
-        _send_all(session, client, (line.strip() for line in sys.stdin))
+        return None
+    return _send_all(session, client, (line.strip() for line in sys.stdin))
 
 
-def _send_all(session: Session, client: ControlClient, lines: Iterable[str]) -> None:
+def _send_all(session: Session, client: ControlClient, lines: Iterable[str]) -> int | None:
+    """Send line by line. As JSON, a refused line ends the document as `error` behind what was answered before it."""
     sent: list[dict[str, Any]] = []
     for line in lines:
         if not line or line.startswith(";"):
             continue
-        document = client.post("/v1/console", {"line": line}, timeout_s=PRINTER_TIMEOUT_S)
+        try:
+            document = client.post("/v1/console", {"line": line}, timeout_s=PRINTER_TIMEOUT_S)
+        except FabunitError as error:
+            if not (session.as_json and sent):
+                raise
+            session.show({"commands": sent, "error": error.to_dict()}, "")
+            return error.exit_code
         sent.append(document)
         if not session.as_json:
             for reply in document["replies"]:
                 click.echo(printable(reply))
     session.show({"commands": sent}, "")
+    return None
 
 
 def _talk(client: ControlClient) -> None:

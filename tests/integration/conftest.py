@@ -10,6 +10,16 @@ import pytest
 
 from tests.integration.rig import Rig
 
+PROCESS_TIMEOUT_S = 300
+"""These tests start real processes and wait for what they do; a crowded machine may take its time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Hang detection with a longer breath than that of the unit tests."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(PROCESS_TIMEOUT_S))
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _ctrl_c_reaches_children() -> None:

@@ -8,8 +8,6 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-
 from agent.control.client import ControlClient
 from agent.domain.errors import FabunitError
 from tests.integration.rig import Rig, spiral
@@ -78,7 +76,6 @@ class Worker:
         self._told.names[document["job_id"]] = name
 
 
-@pytest.mark.timeout(240)
 def test_thirty_kills_lose_nothing_and_double_nothing(rig: Rig) -> None:
     rig.configure(port=str(rig.folder / "no-printer"))
     part = rig.folder / "part.gcode"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from difflib import SequenceMatcher
 
 from agent.printer.replies.kinds import (
     ErrorSeverity,
@@ -14,6 +15,7 @@ from agent.printer.replies.kinds import (
     PrinterError,
     Reply,
     Resend,
+    Unknown,
     UnknownCommand,
 )
 
@@ -29,6 +31,12 @@ _FAULTS = (
     ("line number is not", LineFault.LINE_NUMBER),
     ("checksum mismatch", LineFault.CHECKSUM),
 )
+
+# The letters of refusals, to recognise damaged ones: replies carry no checksum. Marlin's and Repetier's words.
+_REFUSALS = ("linenumberisnotlastlinenumberlastline", "expectedlinegot")
+_NO_LETTER = re.compile(r"[^a-z]")
+_LEAST_LETTERS = 12
+_ALIKE = 0.85  # two damaged characters of 15
 
 # Lower-case phrases, first hit wins. Sources: Marlin core/language.h and temperature.cpp (1.0 to 2.1),
 # Prusa-Firmware temperature.cpp (MK3), Smoothieware TemperatureControl.cpp, klippy/extras/heaters.py.
@@ -108,8 +116,21 @@ def error(text: str, body: str) -> tuple[Reply, ...]:
     return (
         unknown_command(body)
         or trouble(text, lowered)
+        or _damaged_refusal(text, lowered)
         or (PrinterError(text, _harmless_or(lowered, ErrorSeverity.JOB_WRONG)),)
     )
+
+
+def _damaged_refusal(text: str, lowered: str) -> tuple[Reply, ...]:
+    """A refused line is no trouble of the job, whatever the wire did to the words that say so."""
+    letters = _NO_LETTER.sub("", lowered)
+    if len(letters) < _LEAST_LETTERS:
+        return ()
+    for refusal in _REFUSALS:
+        alike = SequenceMatcher(None, letters, refusal[: len(letters) + 2], autojunk=False).ratio()
+        if alike >= _ALIKE:
+            return (Unknown(text),)
+    return ()
 
 
 def _harmless_or(lowered: str, other: ErrorSeverity) -> ErrorSeverity:

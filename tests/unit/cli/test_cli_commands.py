@@ -174,7 +174,9 @@ def test_console_with_arguments_and_with_a_pipe(cli: Cli, served: Served) -> Non
     assert sent == ["M105", "G28", "M105", "G28", "G28"]
     assert cli.json("console", "M105") == {"commands": [{"line": "M105", "replies": ["ok T:21.0 /0.0"]}]}
     assert cli.json("console", stdin="G28\n")["commands"][0]["line"] == "G28"
-    assert cli.json("console", "G28", "M502", code=4)["error"]["code"] == "forbidden_command"
+    refused = cli.json("console", "M105", "M502", "G28", code=4)
+    assert refused["error"]["code"] == "forbidden_command"
+    assert [command["line"] for command in refused["commands"]] == ["M105"]
 
 
 def test_history_and_receipt(cli: Cli) -> None:

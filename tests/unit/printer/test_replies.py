@@ -19,6 +19,7 @@ from agent.printer.replies import (
     LastLine,
     LineFault,
     Ok,
+    PrinterError,
     Reply,
     Resend,
     TemperatureReport,
@@ -164,3 +165,24 @@ def test_a_refused_line_with_noise_in_its_reason_still_names_the_number() -> Non
 
 def test_actions_are_lower_case_names_with_their_text() -> None:
     assert parse_line(b"//action:Prompt_Begin  Nozzle: clean?") == (Action("prompt_begin", "Nozzle: clean?"),)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Error:Line Number is not Last Line Number+1, La{t Line: 35752",
+        b"Error:Lin` Number is not Last Line Number+1, Last Line: 357q2",
+        b"Error:Line Number is not Last LineNumber+1, Last Line; 12",
+        b"Error:Line Number is not La",
+        b"Error:expected lime 17 got 12",
+    ],
+)
+def test_a_damaged_refusal_is_noise_and_no_trouble_of_the_job(line: bytes) -> None:
+    assert [type(reply) for reply in parse_line(line)] == [Unknown]
+
+
+@pytest.mark.parametrize(
+    "line", [b"Error:cold extrusion", b"Error:Probe failed at last point", b"Error:Line too long"]
+)
+def test_other_errors_are_believed(line: bytes) -> None:
+    assert isinstance(parse_line(line)[0], PrinterError)
