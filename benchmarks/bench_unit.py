@@ -26,8 +26,15 @@ class BenchUnit:
     """A daemon in a temporary folder, connected to `port`."""
 
     def __init__(
-        self, port: str, profile: str = "generic-220", *, window: tuple[int, int] | None = None
+        self,
+        port: str,
+        profile: str = "generic-220",
+        *,
+        window: tuple[int, int] | None = None,
+        launcher: tuple[str, ...] = (),
     ) -> None:
+        """`launcher`: a module and its options that runs the daemon's command line instead of `agent`."""
+        self._launcher = launcher or ("agent",)
         self.folder = Path(tempfile.mkdtemp(prefix="fabunit-bench-"))
         self.client = ControlClient(self.folder / "sock")
         self.start_s = 0.0
@@ -38,9 +45,13 @@ class BenchUnit:
             f'[printer]\nport = "{port}"\nprofile = "{profile}"\n[limits]\nmin_free_bytes = 0\n'
         )
         self.process = self._start()
-        self.until(lambda: self.client.get("/v1/status") is not None)
-        self.start_s = time.monotonic() - self._began
-        self.until(lambda: self.state() == "idle")
+        try:
+            self.until(lambda: self.client.get("/v1/status") is not None)
+            self.start_s = time.monotonic() - self._began
+            self.until(lambda: self.state() == "idle")
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -62,7 +73,7 @@ class BenchUnit:
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._began = time.monotonic()
-        command = [sys.executable, "-m", "agent", "run", "--config", str(self.folder / "config.toml")]
+        command = [sys.executable, "-m", *self._launcher, "run", "--config", str(self.folder / "config.toml")]
         command += ["--socket", str(self.folder / "sock")]
         environ = {**os.environ, "CONFIGURATION_DIRECTORY": str(self.folder / "config")}
         with (self.folder / "log").open("ab") as log:
@@ -88,12 +99,14 @@ class BenchUnit:
         return str(self.client.get("/v1/status")["printer"]["state"])
 
     def until(self, condition: Any, limit_s: float = 600.0) -> None:
-        """Poll a condition."""
+        """Poll a condition. Raises TimeoutError with the end of the log, at once when the daemon has ended."""
         end = time.monotonic() + limit_s
         while time.monotonic() < end:
             with contextlib.suppress(FabunitError):
                 if condition():
                     return
+            if self.process.poll() is not None:
+                break
             time.sleep(0.02)
         raise TimeoutError((self.folder / "log").read_text()[-2000:])
 
@@ -101,7 +114,10 @@ class BenchUnit:
         """Queue a file and wait for its end; the job document."""
         with path.open("rb") as file:
             job = self.client.upload("/v1/jobs", file, path.stat().st_size, name=path.name)
-        job_id = job["job_id"]
+        return self.wait_for_end(job["job_id"])
+
+    def wait_for_end(self, job_id: str) -> dict[str, Any]:
+        """Wait for the end of a job and clear the bed; the job document."""
         ended = ("completed", "failed", "cancelled", "rejected")
         self.until(lambda: self.client.get(f"/v1/jobs/{job_id}")["state"] in ended)
         self.client.post("/v1/bed/clear")
