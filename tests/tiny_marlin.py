@@ -103,9 +103,10 @@ class TinyMarlin:
         return [self._damage(line, self.faults.flip_out)]
 
     def _damage(self, line: bytes, flips: float) -> bytes:
+        """At most one fault a line: two can cancel out in an XOR (a lost and a flipped blank), and no host can tell."""
         if line and self.rng.random() < self.faults.drop_bytes:
             where = self.rng.randrange(len(line))
-            line = line[:where] + line[where + 1 :]
+            return line[:where] + line[where + 1 :]
         if line and self.rng.random() < flips:
             where = self.rng.randrange(len(line))
             changed = line[where] ^ (1 << self.rng.randrange(8))
