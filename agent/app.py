@@ -7,41 +7,57 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent import __version__, paths
 from agent.control.listener import Listener, open_listener
 from agent.control.server import ControlServer
 from agent.control.unit import UnitFacade, UnitIdentity
+from agent.coordinator.key_files import load_key
 from agent.domain.artefact import Prepared
-from agent.domain.errors import FabunitError
+from agent.domain.errors import FabunitError, StorageError
 from agent.domain.job import Job
 from agent.domain.profile import PrinterProfile
 from agent.gcode.client import run_prepare
 from agent.gcode.prepare import GATE_VERSION
+from agent.jobs.contact import ContactKeeper
 from agent.jobs.intake import Intake
 from agent.jobs.pipeline import Pipeline
 from agent.jobs.policy import QueueLimits
 from agent.jobs.queue import Queue
+from agent.jobs.seal import ReceiptSigner
 from agent.log import LogPlan, configure_logging
 from agent.ops.logring import LogRing
-from agent.ops.systemd import Notifier, watchdog_interval_s
+from agent.ops.systemd import Notifier, inherited_fds, watchdog_interval_s
 from agent.printer.commands import check_scripts
 from agent.printer.connector import Connector
+from agent.printer.memory import PrinterMemory
+from agent.printer.port import KeptPorts
+from agent.printer.print_access import PrintHabits
 from agent.printer.service import PrinterService
 from agent.settings import Settings, load_settings
 from agent.slicing.profiles import load_profile
 from agent.storage.artefacts import ArtefactStore
 from agent.storage.clock import SystemClock
+from agent.storage.contact import ContactFiles
 from agent.storage.database import Database
 from agent.storage.lock import StateLock
+from agent.storage.printers import LearnedPrinters
 from agent.supervisor import Service, supervise
 
+if TYPE_CHECKING:
+    from agent.coordinator.coordinator import Coordinator
+
+UNIT_KEY = "unit.key"
+"""In the state directory: 32 random bytes as base64, mode 0600. It signs receipts."""
 SWITCH_INTERVAL_S = 0.0005
 """Python's default of 5 ms would let a busy event loop hold the printer thread up for that long, three times a line
 (measured: p99.9 of a line 10 ms with the default, 5.5 ms with this)."""
@@ -62,6 +78,7 @@ class Daemon:
     pipeline: Pipeline
     control: ControlServer
     notifier: Notifier
+    coordinator: Coordinator | None = None
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Run until `stopping` is set. Raises FabunitError when a critical part has failed."""
@@ -69,12 +86,14 @@ class Daemon:
             Service("printer", self.printer.run, critical=True),
             Service("pipeline", self.pipeline.run, critical=True),
             Service("control", self.control.run, critical=False),
+            *(self.coordinator.services() if self.coordinator else ()),
         ]
         running = asyncio.create_task(supervise(services), name="services")
         stop = asyncio.create_task(stopping.wait(), name="stop signal")
         beat = asyncio.create_task(self._watchdog(), name="watchdog")
         listening = asyncio.create_task(self.control.wait_listening(), name="listening")
         await asyncio.wait({running, stop, listening}, return_when=asyncio.FIRST_COMPLETED)
+        gc.freeze()  # what lives until the end need not be looked at again: a full collection stops every thread
         self.notifier.ready(f"unit {self.settings.unit.id}")
         try:
             await asyncio.wait({running, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -97,6 +116,8 @@ class Daemon:
                 await running
         finally:
             await self.printer.close()
+            if self.coordinator is not None:
+                await self.coordinator.close()
             await self.store.close()
             await self.database.close()
 
@@ -123,13 +144,30 @@ async def build(settings: Settings, listener: Listener, ring: LogRing, started_s
     limits = settings.limits
     store = ArtefactStore(state_dir, limits.max_artefact_bytes, min_free_bytes=limits.min_free_bytes)
     await store.open()
-    queue = Queue(database, SystemClock(), limits=QueueLimits(max_jobs=limits.max_jobs))
+    queue = Queue(
+        database, SystemClock(), limits=QueueLimits(max_jobs=limits.max_jobs), seal=_signer(settings)
+    )
     await queue.open()
     baud = None if settings.printer.baud == "auto" else settings.printer.baud
-    connector = Connector(settings.printer.port, baud, profile, settings.printer.dialect)
-    ejects = settings.queue.bed_clear == "eject" and profile.ejects
+    notifier = Notifier.from_environ()
     resume_expected = await queue.running() is not None
-    printer = PrinterService(profile, connector, ejects=ejects, resume_expected=resume_expected)
+    connector = Connector(
+        settings.printer.port,
+        baud,
+        profile,
+        settings.printer.dialect,
+        kept=KeptPorts(inherited_fds(), notifier.store_fd, notifier.remove_fd),
+        memory=PrinterMemory(LearnedPrinters(database, SystemClock())),
+        takeover_expected=resume_expected,
+    )
+    ejects = settings.queue.bed_clear == "eject" and profile.ejects
+    habits = PrintHabits(
+        ejects=ejects,
+        dead_man_s=None if settings.printer.dead_man_s == "auto" else settings.printer.dead_man_s,
+        resume_gap_s=settings.printer.resume_gap_s,
+        stop_resets={"auto": None, "always": True, "never": False}[settings.printer.stop_resets],
+    )
+    printer = PrinterService(profile, connector, habits=habits, resume_expected=resume_expected)
 
     async def gate(_job: Job, path: Path) -> Prepared:
         dialect = printer.dialect_name or settings.printer.dialect
@@ -137,11 +175,24 @@ async def build(settings: Settings, listener: Listener, ring: LogRing, started_s
             dialect = profile.dialect
         return await run_prepare(path, store.prepared_dir, profile, dialect)
 
+    async def start_job(job_id: str) -> Job:
+        return await pipeline.start(job_id)
+
+    coordinator = await _coordinator(
+        settings,
+        profile=profile,
+        queue=queue,
+        database=database,
+        store=store,
+        printer=printer,
+        start_job=start_job,
+    )
     pipeline = Pipeline(
         queue,
         store,
         printer,
-        gate,
+        coordinator.checked(gate) if coordinator else gate,
+        ContactKeeper(ContactFiles(listener.path.parent, state_dir, SystemClock()), printer.snapshot),
         profile_digest=profile.digest,
         gate_version=GATE_VERSION,
         is_auto_start=settings.queue.auto_start,
@@ -155,15 +206,73 @@ async def build(settings: Settings, listener: Listener, ring: LogRing, started_s
         printer=printer,
         logs=ring,
         start_job=pipeline.start,
+        salvage_proposal=pipeline.salvage_proposal,
+        salvage_job=pipeline.salvage,
+        note_moved=queue.note_moved,
         configured_port=settings.printer.port,
         is_auto_start=settings.queue.auto_start,
-        warnings=printer.warnings,
+        warnings=lambda: [
+            *printer.warnings(),
+            *connector.warnings(),
+            *(coordinator.warnings() if coordinator else ()),
+        ],
+        link=lambda: coordinator.status() if coordinator else None,
         max_upload_bytes=limits.max_artefact_bytes,
+        learned=connector.learned_document,
+        want_stop_test=connector.want_stop_test,
     )
     control = ControlServer(unit, listener.path, listener=listener)
     return Daemon(
-        settings, profile, database, store, queue, printer, pipeline, control, Notifier.from_environ()
+        settings, profile, database, store, queue, printer, pipeline, control, notifier, coordinator
     )
+
+
+async def _coordinator(
+    settings: Settings,
+    *,
+    profile: PrinterProfile,
+    queue: Queue,
+    database: Database,
+    store: ArtefactStore,
+    printer: PrinterService,
+    start_job: Callable[[str], Awaitable[Job]],
+) -> Coordinator | None:
+    """Open the coordinator side, None on a stand-alone unit, which never imports it. Raises FabunitError."""
+    if not settings.coordinator.is_on:
+        return None
+    from agent.coordinator.coordinator import Coordinator, UnitParts  # noqa: PLC0415
+
+    limits = settings.limits
+    parts = UnitParts(
+        unit=settings.unit.id,
+        name=settings.unit.title,
+        version=__version__,
+        state_dir=settings.unit.state_dir,
+        profile=profile,
+        database=database,
+        queue=queue,
+        store=store,
+        clock=SystemClock(),
+        printer=printer,
+        start_job=start_job,
+        warnings=printer.warnings,
+        limits=QueueLimits(max_jobs=limits.max_jobs),
+        max_artefact_bytes=limits.max_artefact_bytes,
+    )
+    opened = Coordinator(settings.coordinator, parts)
+    await opened.open()
+    return opened
+
+
+def _signer(settings: Settings) -> ReceiptSigner | None:
+    """What signs receipts: the unit's key, where it has one. Raises ConfigError for a key others can read."""
+    try:
+        key = load_key(settings.unit.state_dir / UNIT_KEY)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StorageError(f"the unit's key cannot be read: {error.strerror or error}") from error
+    return ReceiptSigner(settings.unit.id, key)
 
 
 def run_daemon(config: Path | None, socket: Path | None) -> int:

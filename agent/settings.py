@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, Field, field_validator
 
+from agent.coordinator_settings import CoordinatorSettings
 from agent.dialect_name import DIALECT_NAMES, DialectName
 from agent.domain.errors import ConfigError
 from agent.paths import state_dir
@@ -101,6 +102,23 @@ class PrinterSettings(StrictModel):
         description="a profile such as generic-220, prusa-mk3s, ender-3, corexy-300 or mini-120",
     )
     dialect: DialectName = Field(default="auto", description=DIALECT_NAMES)
+    dead_man_s: Literal["auto"] | int = Field(
+        default="auto",
+        description="'auto', 0 (never), or the seconds of stillness, 120 to 86400, after which the firmware itself "
+        "switches everything off during a print",
+    )
+    resume_gap_s: int = Field(
+        default=60,
+        ge=0,
+        le=3600,
+        description="a print that was left alone for longer, 0 to 3600 s, is paused and a person asked",
+    )
+
+    stop_resets: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="whether a stop also resets the board over DTR: 'auto' (where the firmware has not proven "
+        "that it reads a stop while it is busy), 'always' or 'never'",
+    )
 
     @field_validator("port")
     @classmethod
@@ -115,6 +133,13 @@ class PrinterSettings(StrictModel):
         if value == "auto" or (type(value) is int and 1200 <= value <= 4_000_000):
             return value
         raise ValueError("this is no baud rate")
+
+    @field_validator("dead_man_s", mode="before")
+    @classmethod
+    def _check_dead_man(cls, value: object) -> object:
+        if value == "auto" or (type(value) is int and (value == 0 or 120 <= value <= 86_400)):
+            return value
+        raise ValueError("this is no time for the dead-man timer")
 
     @field_validator("profile")
     @classmethod
@@ -172,6 +197,7 @@ class Settings(StrictModel):
     queue: QueueSettings = Field(default_factory=QueueSettings, description="a table")
     limits: LimitSettings = Field(default_factory=LimitSettings, description="a table")
     log: LogSettings = Field(default_factory=LogSettings, description="a table")
+    coordinator: CoordinatorSettings = Field(default_factory=CoordinatorSettings, description="a table")
 
 
 def load_settings(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:

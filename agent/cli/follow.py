@@ -11,7 +11,7 @@ import click
 from agent.cli.jobs import why
 from agent.cli.summary import layer_words
 from agent.cli.wording import duration, percent, printable
-from agent.domain.errors import NoDaemonError
+from agent.domain.errors import NoDaemonError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 POLL_S = 1.0
 # A daemon under its supervisor is back in seconds; a minute also covers a reboot of the unit's container.
 ABSENCE_S = 60.0
+# A halted printer needs a person at it. Who has not come within this time is told by the exit code.
+HALTED_S = 60.0
 # Without a terminal a line is written only when this much more is done.
 _STEP = 0.1
 
@@ -33,12 +35,17 @@ def outcome_code(jobs: Sequence[Document]) -> int:
 
 
 def follow(client: ControlClient, job_ids: Sequence[str], *, quiet: bool) -> list[Document]:
-    """Wait until every job is over. Raises NoDaemonError after `ABSENCE_S` without a daemon."""
+    """Wait until every job is over.
+
+    Raises NoDaemonError after `ABSENCE_S` without a daemon, RefusedError `printer_halted` when a ready job has waited
+    for `HALTED_S` at a halted printer.
+    """
     return [_follow_one(client, job_id, _Line(quiet=quiet)) for job_id in job_ids]
 
 
 def _follow_one(client: ControlClient, job_id: str, line: _Line) -> Document:
     absent_since: float | None = None
+    halted = _Halted()
     while True:
         try:
             job = client.get(f"/v1/jobs/{job_id}")
@@ -53,7 +60,30 @@ def _follow_one(client: ControlClient, job_id: str, line: _Line) -> Document:
                 line.end(_ended(job))
                 return job
             line.show(*_going(job, status))
+            halted.look(job, status)
         time.sleep(POLL_S)
+
+
+class _Halted:
+    """How long a ready job has been waiting at a halted printer."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def look(self, job: Document, status: Document) -> None:
+        """Take the present state. Raises RefusedError after `HALTED_S`."""
+        printer = status["printer"]
+        if job["state"] != "ready" or printer["state"] != "halted":
+            self._since = None
+            return
+        now = time.monotonic()
+        self._since = now if self._since is None else self._since
+        if now - self._since > HALTED_S:
+            raise RefusedError(
+                f"the printer is halted: {printable(printer['detail'])}",
+                code="printer_halted",
+                remedy=f"job {printable(job['job_id'])} stays in the queue and starts when the printer is back",
+            )
 
 
 def _going(job: Document, status: Document) -> tuple[str, str, float]:
@@ -66,7 +96,7 @@ def _going(job: Document, status: Document) -> tuple[str, str, float]:
         fixed += f"  the printer asks: {printable(printer['prompt']['text'])} (see `fabunit prompt`)"
     if progress is None:
         waits = (
-            f"  {printable(status['warnings'][0])}" if status["warnings"] and job["state"] == "ready" else ""
+            f"  {printable(status['warnings'][-1])}" if status["warnings"] and job["state"] == "ready" else ""
         )
         return fixed + waits, fixed + waits, 0.0
     parts = [

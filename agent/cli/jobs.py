@@ -17,8 +17,14 @@ from agent.domain.errors import UsageError
 @daemon_command
 def jobs(session: Session, show_all: bool) -> None:
     """List the queue in the order it will be printed."""
-    document = session.client().get("/v1/jobs", all=show_all)
-    session.show(document, lambda: job_table(document["jobs"]) or "the queue is empty")
+    client = session.client()
+    document = client.get("/v1/jobs", all=show_all)
+
+    def text() -> str:
+        warnings = [f"! {printable(warning)}" for warning in client.get("/v1/status")["warnings"]]
+        return "\n".join([job_table(document["jobs"]) or "the queue is empty", *warnings])
+
+    session.show(document, text)
 
 
 @click.group()
@@ -74,6 +80,34 @@ def cancel(session: Session, job_id: str) -> None:
 def retry(session: Session, job_id: str) -> None:
     """Start a job that is over again."""
     _act(session, job_id, "retry")
+
+
+@job.command()
+@click.argument("job_id", metavar="ID")
+@click.option(
+    "--layer",
+    type=WholeNumber(1, 1_000_000),
+    metavar="N",
+    help="Go on at the beginning of this layer: the one at whose height the nozzle stands.",
+)
+@click.option(
+    "--yes", is_flag=True, help="The part lies as it was, nothing was moved, somebody watches: go on."
+)
+@daemon_command
+def salvage(session: Session, *, job_id: str, layer: int | None, yes: bool) -> int:
+    """Go on with a print whose board was reset: shows where it stopped, and with --yes goes on there.
+
+    Only while nobody has moved the head or the part since. Heats up, lifts off, homes X and Y (never Z), returns.
+    """
+    client = session.client()
+    path = f"/v1/jobs/{segment(job_id)}/salvage"
+    proposal = client.get(path)
+    if not yes:
+        session.show(proposal, lambda: _proposal(proposal))
+        return 0 if proposal["possible"] else 4
+    document = client.post(path, {} if layer is None else {"layer": layer})
+    session.show(document, lambda: f"{job_line(document)}  goes back to the part; stay there")
+    return 0
 
 
 @job.command()
@@ -139,6 +173,30 @@ def why(entry: dict[str, Any]) -> str:
 def _act(session: Session, job_id: str, action: str) -> None:
     document = session.client().post(f"/v1/jobs/{segment(job_id)}/{action}")
     session.show(document, lambda: job_line(document))
+
+
+def _proposal(found: dict[str, Any]) -> str:
+    """Write where a print stopped, what it would cost to go on, and how."""
+    if not found["possible"]:
+        return f"it cannot be salvaged: {printable(found['obstacle'])}"
+    name = f"`fabunit job salvage {printable(found['job_id'])}"
+    among = ", ".join(f"{one['layer']} ({one['height_mm']:g} mm)" for one in found["candidates"])
+    how = f"{name} --yes`" if found["certain"] else f"{name} --layer N --yes`, N being the layer it stands in"
+    rows = [
+        (
+            "stopped in layer",
+            f"{found['layer']} of {found['layers']}, {found['height_mm']:g} mm above the bed",
+        ),
+        ("last line", f"{found['line']}; would go on at line {found['start_line']}"),
+        ("certain", "yes" if found["certain"] else f"no: it may stand in layer {among}"),
+        *(("caution", printable(caution)) for caution in found["cautions"]),
+        (
+            "first",
+            "look: is the part still fixed, is the nozzle at that height, has nothing been moved since?",
+        ),
+        ("then", how),
+    ]
+    return facts(rows)
 
 
 def _details(entry: dict[str, Any]) -> str:

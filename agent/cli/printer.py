@@ -39,6 +39,28 @@ def info(session: Session) -> None:
 def connect(session: Session, port: str | None) -> None:
     """Open the port (default: the configured one) and wait for the printer's answer."""
     document = _ask(session, "connect", {"port": port} if port else {})
+    _must_be_there(document)
+    still = (
+        ": still looking for the printer, see `fabunit status`" if document["state"] == "connecting" else ""
+    )
+    session.show(document, f"printer {document['state']}{still}")
+
+
+@printer.command("test-stop")
+@daemon_command
+def test_stop(session: Session) -> None:
+    """Find out whether a stop gets past a busy printer.
+
+    Connects anew; takes some seconds. Nothing moves and nothing heats: the printer is made to wait, and told to go on.
+    A heated printer is not tested.
+    """
+    document = _ask(session, "test-stop", {})
+    _must_be_there(document)
+    learned = document["learned"] or {}
+    session.show(document, f"emergency stop: {_stop_path(learned) or 'not tested'}")
+
+
+def _must_be_there(document: dict[str, Any]) -> None:
     state, detail = document["state"], document.get("detail", "")
     if state in ("offline", "halted"):
         raise PortError(
@@ -48,8 +70,6 @@ def connect(session: Session, port: str | None) -> None:
             if state == "offline"
             else "switch the printer off and on, or press its reset button, then try again",
         )
-    still = ": still looking for the printer, see `fabunit status`" if state == "connecting" else ""
-    session.show(document, f"printer {state}{still}")
 
 
 @printer.command()
@@ -103,6 +123,7 @@ def _ask(session: Session, action: str, body: dict[str, Any]) -> dict[str, Any]:
 def _info(document: dict[str, Any]) -> str:
     firmware = document["firmware"] or {}
     health = document["health"]
+    learned = document.get("learned") or {}
     speed = f" at {document['baud']} baud" if document["baud"] else ""
     port = document["port"] + speed
     rows = [
@@ -133,9 +154,32 @@ def _info(document: dict[str, Any]) -> str:
             if health["ok_p50_ms"]
             else "",
         ),
+        ("window", _window(learned)),
+        ("stop", _stop_path(learned)),
         (
             "capabilities",
             ", ".join(sorted(name for name, on in firmware.get("capabilities", {}).items() if on)),
         ),
     ]
     return facts(rows)
+
+
+def _window(learned: dict[str, Any]) -> str:
+    if not learned:
+        return ""
+    size, slots = learned["window"], learned["slots"]
+    why = f"; the firmware has {slots} command slots" if slots else ""
+    lost = f"; {learned['losses']} lines lost in a wider one" if learned["losses"] else ""
+    return f"{size['lines']} lines, {size['bytes']} bytes{why}{lost}"
+
+
+def _stop_path(learned: dict[str, Any]) -> str:
+    if not learned:
+        return ""
+    stop = learned["stop"]
+    match stop["parser"]:
+        case "proven":
+            return f"acts at once, proven in {stop['latency_ms']:.0f} ms"
+        case "absent":
+            return "waits for a running heat-up or homing: no working emergency parser"
+    return "not testable with this firmware" if stop["tested"] else "not tested: `fabunit printer test-stop`"

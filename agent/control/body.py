@@ -44,6 +44,12 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True)
 
 
+class SalvageBody(Body):
+    """`POST /v1/jobs/{id}/salvage`: go on at the proposed place, or at the beginning of this layer (1 is the first)."""
+
+    layer: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+
 class MoveBody(Body):
     """`POST /v1/jobs/{id}/move`: in front of a job, or to a place (1 is next)."""
 

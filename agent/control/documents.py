@@ -154,6 +154,7 @@ class EventDocument(TypedDict):
     t_ms: int
     mono_ms: int
     boot: str
+    clk: str
     data: dict[str, Any]
 
 
@@ -234,7 +235,7 @@ def print_document(record: PrintRecord) -> PrintDocument:
 def event_document(event: Event) -> EventDocument:
     """Write the record as JSON values."""
     document = asdict(event)
-    document["type"] = str(event.type)
+    document["type"], document["clk"] = str(event.type), str(event.clk)
     return cast("EventDocument", document)
 
 

@@ -13,6 +13,7 @@ from agent.control.documents import (
     samples_document,
 )
 from agent.domain.job import JobState
+from agent.domain.printer import PrinterState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 # A screen shows about this many; `GET /v1/jobs` has them all.
 QUEUE_SHOWN = 12
+_UNABLE = (PrinterState.HALTED, PrinterState.OFFLINE)
 # Points per heater in the stream: one per column of a wide sparkline.
 SAMPLES_SHOWN = 120
 
@@ -79,4 +81,7 @@ def _own_warnings(parts: StatusParts) -> list[str]:
         return ["a job is ready but the bed is occupied: clear it, then `fabunit bed clear`"]
     if has_ready and not has_active and not parts.is_auto_start:
         return ["a job is ready but the queue does not start by itself: `fabunit job start ID`"]
+    if has_ready and not has_active and parts.printer.state in _UNABLE:
+        why = parts.printer.detail or "nobody has answered yet"
+        return [f"a job is ready but the printer is {parts.printer.state.value}: {why}"]
     return []

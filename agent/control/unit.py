@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from agent.domain.errors import NotFoundError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
@@ -192,6 +194,22 @@ def _no_link() -> dict[str, Any] | None:
     return None
 
 
+def _no_test() -> None:
+    return
+
+
+async def _no_proposal(job_id: str) -> dict[str, Any]:
+    raise NotFoundError(f"job {job_id}: there is nothing to salvage", code="no_salvage")
+
+
+async def _not_noted() -> None:
+    return
+
+
+async def _no_salvage(job_id: str, layer: int | None) -> Job:
+    raise NotFoundError(f"job {job_id}: there is nothing to salvage in layer {layer}", code="no_salvage")
+
+
 @dataclass(frozen=True, slots=True)
 class UnitFacade:
     """Everything the control API may touch; built by the composition root."""
@@ -203,8 +221,18 @@ class UnitFacade:
     logs: LogSource
     start_job: Callable[[str], Awaitable[Job]]
     """Have a ready job printed next, also where the queue does not start by itself. Raises RefusedError."""
+    salvage_proposal: Callable[[str], Awaitable[dict[str, Any]]] = _no_proposal
+    """How a print whose board was reset could go on. Raises NotFoundError."""
+    salvage_job: Callable[[str, int | None], Awaitable[Job]] = _no_salvage
+    """Have it go on, in the proposed place or at the beginning of a layer. Raises RefusedError."""
+    note_moved: Callable[[], Awaitable[None]] = _not_noted
+    """Awaited before a person moves the machine directly: a print can no longer go on where it stopped."""
     configured_port: str = "auto"
     is_auto_start: bool = True
     warnings: Callable[[], Sequence[str]] = field(default=_no_warnings)
     link: Callable[[], dict[str, Any] | None] = field(default=_no_link)
     max_upload_bytes: int = MAX_UPLOAD_BYTES
+    learned: Callable[[], dict[str, Any] | None] = field(default=_no_link)
+    """What was learned about the printer: `stop`, `window`, `slots`, `losses`; None before the first connection."""
+    want_stop_test: Callable[[], None] = field(default=_no_test)
+    """Have the stop path tested when the printer connects next."""

@@ -18,11 +18,19 @@ class EventType(StrEnum):
     SAFETY = "safety"
 
 
+class ClockState(StrEnum):
+    """How far wall time can be believed: set by the network; not set; just jumped, so earlier records are off."""
+
+    SYNC = "sync"
+    UNSYNC = "unsync"
+    STEPPED = "stepped"
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One record; order is (epoch, seq), never wall time.
 
-    `t_ms` is Unix time, `mono_ms` the monotonic clock of boot `boot`, both in milliseconds.
+    `t_ms` is Unix time by a clock that was `clk`, `mono_ms` the monotonic clock of boot `boot`, in milliseconds.
     """
 
     epoch: str
@@ -38,6 +46,7 @@ class Event:
     mono_ms: int
     boot: str
     data: dict[str, Any]
+    clk: ClockState = ClockState.SYNC
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +65,9 @@ class EventDraft:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """When something happened: Unix ms (may step), monotonic ms of this boot, and the id of the boot."""
+    """When something happened: Unix ms (may step), monotonic ms of this boot, the id of the boot, the clock's state."""
 
     t_ms: int
     mono_ms: int
     boot: str
+    clk: ClockState = ClockState.SYNC

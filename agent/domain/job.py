@@ -77,8 +77,14 @@ class Reason(StrEnum):
     LINE_UNCERTAIN = "line_uncertain"
     DAEMON_RESTARTED = "daemon_restarted"
     EXPIRED = "expired"
+    NOT_BEFORE = "not_before"
+    APPROVAL = "approval"
+    NOT_ACCEPTED = "not_accepted"
+    REQUIREMENT = "requirement"
     FILAMENT = "filament"
     PROMPT = "prompt"
+    LONG_GAP = "long_gap"
+    NOT_SALVAGED = "not_salvaged"
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,8 @@ class PrintRecord:
     Job line i (1-based) is sent as firmware line number `base + i`; `base` is never 0, so that a reset board
     (counter 0) is recognisable. `port_id` is the stable identity of the port the print runs on.
     Times are Unix milliseconds. `file_stamp` identifies the prepared file whose hash was proven before line 1.
-    `cancel_reason` is set once somebody asked for the end of a print that is not over yet.
+    `cancel_reason` is set once somebody asked for the end of a print that is not over yet. `receipt_seal`: the
+    signature over `receipt` as JSON, None where the unit has no key.
     """
 
     print_id: str
@@ -56,6 +57,7 @@ class PrintRecord:
     receipt: str | None = None
     file_stamp: str = ""
     cancel_reason: Reason | None = None
+    receipt_seal: str | None = None
 
 
 class Bed(StrEnum):
@@ -76,6 +78,31 @@ class OutcomeState(StrEnum):
 
 PauseListener = Callable[[bool, Reason | None, str], Awaitable[None]]
 CheckpointListener = Callable[[str | None], Awaitable[None]]
+TakeoverListener = Callable[[int, float | None, bool], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class LastContact:
+    """What is known of a print that was left alone: line `line` was acknowledged `age_s` seconds before `since_s`.
+
+    `since_s` is monotonic. `age_s` None: nobody knows how long ago that was.
+    """
+
+    line: int
+    age_s: float | None
+    since_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SalvagePlan:
+    """How a person wants a print to go on after a reset: behind line `line`, the nozzle now `height_mm` above the bed.
+
+    `of_print` is the attempt that failed.
+    """
+
+    of_print: str
+    line: int
+    height_mm: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +113,8 @@ class PrintOrder:
     `on_pause(paused, reason, detail)` is awaited on every pause and resume: on disk before it is reported.
     `checkpoint(text)` stores `text` as the record's `pause_snapshot` (None clears it): where the print stands
     whenever the firmware's line counter is about to leave the job's lines.
+    `contact` goes with `resume`: None when nothing was noted. `on_takeover(line, gap_s, same_daemon)` is awaited when
+    the printer has said that it stands behind `line`; `gap_s` None: unknown. `salvage`: do not start at line 1.
     """
 
     record: PrintRecord
@@ -94,14 +123,18 @@ class PrintOrder:
     resume: bool
     on_pause: PauseListener
     checkpoint: CheckpointListener
+    contact: LastContact | None = None
+    on_takeover: TakeoverListener | None = None
+    salvage: SalvagePlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PrintOutcome:
-    """How an attempt ended; `stats` goes into the receipt."""
+    """How an attempt ended; `stats` goes into the receipt, and so does `salvage`: how the print could go on."""
 
     state: OutcomeState
     reason: Reason | None
     detail: str
     lines_acked: int
     stats: dict[str, Any] = field(default_factory=dict)
+    salvage: dict[str, Any] | None = None

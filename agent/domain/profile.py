@@ -31,7 +31,9 @@ class PrinterProfile:
     """A printer: geometry in millimetres, speeds in mm/s, accelerations in mm/s², temperatures in °C.
 
     `reach_mm` is how far the nozzle can travel per axis (min, max), where that is more than the volume (purge lines,
-    parking). `allow_commands` are words beyond the gate's list that the owner of this unit trusts.
+    parking). `allow_commands` are words beyond the gate's list that the owner of this unit trusts. Of `jerk_mm_s` (by
+    axis), `junction_deviation_mm` and `square_corner_mm_s` (Klipper) one at most is given: how corners are taken.
+    `severities`: finding id → severity where the owner thinks otherwise than the gate.
     """
 
     name: str
@@ -60,3 +62,5 @@ class PrinterProfile:
     scripts: Scripts = Scripts()
     reach_mm: tuple[tuple[float, float], tuple[float, float], tuple[float, float]] | None = None
     allow_commands: tuple[str, ...] = ()
+    square_corner_mm_s: float | None = None
+    severities: dict[str, str] = field(default_factory=dict)

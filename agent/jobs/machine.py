@@ -23,6 +23,10 @@ The rules
    the job starts over at `received` as the next attempt, and all checks are made again. An expired job is
    not: its time was set by the one who ordered it, and the order has to be renewed there.
 
+8. A failed job whose board was reset can be salvaged: a person who has looked at the part lets the next attempt
+   begin in the middle. That is the one way to `printing` that does not pass `ready`: the file is the one that
+   was checked, and the bed is occupied by the very part.
+
 The odd cases
 -------------
 A pause and the end of a print can cross: the printer finishes while a person presses pause. So a print may
@@ -63,6 +67,7 @@ class Trigger(StrEnum):
     REJECTED = "rejected"
     EXPIRED = "expired"
     RETRIED = "retried"
+    SALVAGED = "salvaged"
 
 
 class Memory(Enum):
@@ -139,7 +144,7 @@ TRANSITIONS: Mapping[JobState, Mapping[Trigger, Target]] = MappingProxyType(
             _T.EXPIRED: _S.EXPIRED,
         },
         _S.COMPLETED: {},
-        _S.FAILED: _AGAIN,
+        _S.FAILED: {**_AGAIN, _T.SALVAGED: _S.PRINTING},
         _S.CANCELLED: _AGAIN,
         _S.REJECTED: _AGAIN,
         _S.EXPIRED: {},
@@ -153,6 +158,7 @@ _REMEDIES: Mapping[Trigger, str] = MappingProxyType(
         _T.CANCELLED: "a finished job stays as it ended",
         _T.RETRIED: "failed, cancelled and rejected jobs can be retried; else add the file again",
         _T.PRINT_STARTED: "wait until the job is ready",
+        _T.SALVAGED: "only a print that failed because its board was reset can go on",
     }
 )
 
@@ -193,6 +199,8 @@ def allows(job: Job, trigger: Trigger) -> bool:
         return False
     if trigger is Trigger.COMPLETED and job.copies_done + 1 != job.copies:
         return False
+    if trigger is Trigger.SALVAGED and job.prepared_sha256 is None:
+        return False  # it failed before it was checked
     return trigger in TRANSITIONS[job.state]
 
 
@@ -245,7 +253,7 @@ def _target(job: Job, trigger: Trigger) -> JobState:
 def _with_consequences(job: Job, trigger: Trigger) -> Job:
     if trigger in (Trigger.COPY_COMPLETED, Trigger.COMPLETED):
         return replace(job, copies_done=job.copies_done + 1)
-    if trigger is Trigger.RETRIED:
+    if trigger in (Trigger.RETRIED, Trigger.SALVAGED):
         job = replace(job, attempt=job.attempt + 1)
     if trigger in (Trigger.RETRIED, Trigger.VERIFY_BEGAN):
         return replace(

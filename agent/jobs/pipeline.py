@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import structlog
 
 from agent.domain.errors import RefusedError
 from agent.domain.job import Job, JobState
-from agent.domain.prints import Bed
+from agent.domain.printer import PrinterState
+from agent.domain.prints import Bed, SalvagePlan
+from agent.jobs.contact import ContactKeeper
 from agent.jobs.driver import PrintDriver
 from agent.jobs.queue import Queue, References
+from agent.jobs.salvage_desk import demand_part, plan_for, proposal_for
 from agent.jobs.stages.print_ import PrintStage
 from agent.jobs.stages.verify import Gate, VerifyStage
 from agent.storage.artefacts import ArtefactStore
@@ -33,6 +37,7 @@ class Pipeline:
         store: ArtefactStore,
         driver: PrintDriver,
         gate: Gate,
+        contact: ContactKeeper | None = None,
         *,
         profile_digest: str,
         gate_version: int,
@@ -49,10 +54,11 @@ class Pipeline:
             queue, store, self._shelf, gate, profile_digest=profile_digest, make_room=self._make_room
         )
         self._print = PrintStage(
-            queue, self._shelf, driver, gate_version=gate_version, is_ejecting=is_ejecting
+            queue, self._shelf, driver, contact, gate_version=gate_version, is_ejecting=is_ejecting
         )
         self._kept: References | None = None
         self._requested: str | None = None
+        self._salvage_wanted: tuple[Job, SalvagePlan] | None = None
         self._is_suspended = False
         self._request_made = asyncio.Event()
 
@@ -84,6 +90,29 @@ class Pipeline:
         self._request_made.set()
         return job
 
+    async def salvage_proposal(self, job_id: str) -> dict[str, Any]:
+        """How a failed print could go on. Raises NotFoundError `no_salvage`."""
+        job, failed, proposal = await proposal_for(self._queue, job_id)
+        return {"job_id": job.job_id, "print_id": failed.print_id, **proposal}
+
+    async def salvage(self, job_id: str, layer: int | None) -> Job:
+        """Have a print whose board was reset go on where it stopped, or at the beginning of `layer`.
+
+        Raises RefusedError with what stands against it, UsageError `bad_layer`. A restart forgets the request.
+        """
+        job, failed, proposal = await proposal_for(self._queue, job_id)
+        prepared = await self._print.prepared_of(job)
+        if prepared is None:
+            raise RefusedError("the checked file is not on disk any more", code="artefact_lost")
+        plan = plan_for(job, failed, proposal, prepared.layers, layer)
+        await demand_part(self._queue, job, failed, self._profile_digest)
+        state = self._driver.snapshot().state
+        if state is not PrinterState.IDLE:
+            raise RefusedError(f"the printer is {state.value}, not idle", code="not_idle")
+        self._salvage_wanted = (job, plan)
+        self._request_made.set()
+        return job
+
     async def _verify_jobs(self) -> None:
         while True:
             version = self._queue.version
@@ -104,6 +133,10 @@ class Pipeline:
             goes_on = await self._print.resume(running)
         while goes_on and not self._is_suspended:
             version = self._queue.version
+            wanted, self._salvage_wanted = self._salvage_wanted, None
+            if wanted is not None:
+                goes_on = await self._print.salvage(*wanted)
+                continue
             if await self._next() is None:
                 await self._wait_for_work(version)
                 continue

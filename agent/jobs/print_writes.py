@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from agent.domain.artefact import Prepared
 from agent.domain.errors import NotFoundError, RefusedError
 from agent.domain.events import EventDraft, EventType, Stamp
 from agent.domain.job import Job, Reason
-from agent.domain.prints import Bed, OutcomeState, PrintOutcome, PrintRecord, PrintState
+from agent.domain.prints import Bed, OutcomeState, PrintOutcome, PrintRecord, PrintState, SalvagePlan
 from agent.jobs import machine
 from agent.jobs.ids import PRINT_PREFIX, new_id
 from agent.jobs.machine import JobEvent, Trigger
-from agent.jobs.receipt import receipt
+from agent.jobs.receipt import SALVAGED, TAKEN_OVER, receipt
 from agent.storage import events as event_rows
 from agent.storage import jobs as job_rows
 from agent.storage import meta
@@ -62,9 +63,68 @@ def start(
             code="bed_occupied",
             remedy="take the part off and say so: `fabunit bed clear`",
         )
+    record = _new_record(connection, stamp, job, prepared, port_id=port_id, file_stamp=file_stamp, rng=rng)
+    apply(connection, stamp, job, JobEvent(Trigger.PRINT_STARTED, print_id=record.print_id))
+    print_rows.insert(connection, record)
+    _tell(connection, stamp, record, {"copy": record.copy, "lines": record.lines})
+    set_bed(
+        connection, stamp, Bed.OCCUPIED, detail=f"print {record.print_id} started", print_id=record.print_id
+    )
+    return record
+
+
+def start_salvage(
+    connection: Connection,
+    stamp: Stamp,
+    job: Job,
+    prepared: Prepared,
+    plan: SalvagePlan,
+    *,
+    checkpoint: str,
+    port_id: str,
+    file_stamp: str,
+    rng: random.Random,
+) -> PrintRecord:
+    """Write a print that begins in the middle, on the part that lies there.
+
+    Its `checkpoint` is there from the first instant: a daemon that finds it must never begin with line 1.
+    Raises RefusedError `part_gone` when the bed was cleared or another print was there since, `wrong_state`.
+    """
+    newest = print_rows.newest(connection, 1)
+    if meta.bed(connection) is not Bed.OCCUPIED or not newest or newest[0].print_id != plan.of_print:
+        raise RefusedError(
+            "the part is not on the bed any more",
+            code="part_gone",
+            remedy=f"print it again: `fabunit job retry {job.job_id}`",
+        )
+    record = _new_record(connection, stamp, job, prepared, port_id=port_id, file_stamp=file_stamp, rng=rng)
+    record = replace(record, pause_snapshot=checkpoint)
+    apply(connection, stamp, job, JobEvent(Trigger.SALVAGED, print_id=record.print_id))
+    print_rows.insert(connection, record)
+    _tell(connection, stamp, record, {"copy": record.copy, "lines": record.lines})
+    begun = {
+        "event": SALVAGED,
+        "from_line": plan.line,
+        "height_mm": plan.height_mm,
+        "of_print": plan.of_print,
+    }
+    _tell(connection, stamp, record, begun)
+    return record
+
+
+def _new_record(
+    connection: Connection,
+    stamp: Stamp,
+    job: Job,
+    prepared: Prepared,
+    *,
+    port_id: str,
+    file_stamp: str,
+    rng: random.Random,
+) -> PrintRecord:
     if job.prepared_sha256 != prepared.sha256:
         raise RefusedError(f"job {job.job_id} was not checked with these bytes", code="wrong_state")
-    record = PrintRecord(
+    return PrintRecord(
         print_id=new_id(PRINT_PREFIX, rng, lambda taken: print_rows.get(connection, taken) is not None),
         job_id=job.job_id,
         copy=job.copies_done + 1,
@@ -79,13 +139,6 @@ def start(
         ended_ms=None,
         file_stamp=file_stamp,
     )
-    apply(connection, stamp, job, JobEvent(Trigger.PRINT_STARTED, print_id=record.print_id))
-    print_rows.insert(connection, record)
-    _tell(connection, stamp, record, {"copy": record.copy, "lines": record.lines})
-    set_bed(
-        connection, stamp, Bed.OCCUPIED, detail=f"print {record.print_id} started", print_id=record.print_id
-    )
-    return record
 
 
 def pause(connection: Connection, stamp: Stamp, record: PrintRecord, event: JobEvent) -> PrintRecord:
@@ -101,6 +154,11 @@ def pause(connection: Connection, stamp: Stamp, record: PrintRecord, event: JobE
     return changed
 
 
+def taken_over(connection: Connection, stamp: Stamp, record: PrintRecord, gap: Mapping[str, object]) -> None:
+    """Note that a print was found again after a gap; `gap` goes into the event and, at the end, into the receipt."""
+    _tell(connection, stamp, record, {"event": TAKEN_OVER, **gap})
+
+
 def request_cancel(connection: Connection, stamp: Stamp, record: PrintRecord, reason: Reason) -> PrintRecord:
     """Note that somebody wants the running print to end; whoever drives the printer ends it."""
     if record.cancel_reason is not None:
@@ -112,12 +170,21 @@ def request_cancel(connection: Connection, stamp: Stamp, record: PrintRecord, re
     return changed
 
 
+Seal = Callable[[bytes], Mapping[str, str]]
+
+
 def finish(
-    connection: Connection, stamp: Stamp, record: PrintRecord, outcome: PrintOutcome, *, is_ejected: bool
+    connection: Connection,
+    stamp: Stamp,
+    record: PrintRecord,
+    outcome: PrintOutcome,
+    *,
+    is_ejected: bool,
+    seal: Seal | None = None,
 ) -> Job:
     """Write the end of a print: its row with the receipt, the job's new state, and the bed if it was ejected.
 
-    Raises RefusedError `print_over` when it already ended.
+    `seal` signs the bytes of the receipt. Raises RefusedError `print_over` when it already ended.
     """
     if record.state.is_over:
         raise RefusedError(f"print {record.print_id} is over: {record.state.value}", code="print_over")
@@ -126,8 +193,10 @@ def finish(
         record, state=_ENDS[outcome.state], reason=outcome.reason, detail=outcome.detail, ended_ms=stamp.t_ms
     )
     print_rows.update(connection, ended)
-    proof = receipt(job, ended, outcome)
-    print_rows.update(connection, replace(ended, receipt=json.dumps(proof, sort_keys=True)))
+    proof = receipt(job, ended, outcome, event_rows.of_print(connection, record.print_id), stamp)
+    text = json.dumps(proof, sort_keys=True)
+    sealed = json.dumps(dict(seal(text.encode("utf-8")))) if seal is not None else None
+    print_rows.update(connection, replace(ended, receipt=text, receipt_seal=sealed))
     _tell(connection, stamp, ended, {"lines_acked": outcome.lines_acked, "duration_s": proof["duration_s"]})
     trigger = {
         OutcomeState.COMPLETED: machine.completion(job),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,15 +11,15 @@ from agent.domain.artefact import Finding, Prepared, Severity
 from agent.domain.errors import RefusedError
 from agent.domain.events import Event, EventDraft, EventType, Stamp
 from agent.domain.job import Job, JobState, Reason
-from agent.domain.prints import Bed, PrintOutcome, PrintRecord
+from agent.domain.prints import Bed
 from agent.jobs import orders, placement, policy, print_writes
-from agent.jobs.changes import Changes
 from agent.jobs.ids import JOB_PREFIX, new_id
-from agent.jobs.lookup import find_job, find_print
+from agent.jobs.lookup import find_job
 from agent.jobs.machine import JobEvent, Trigger
 from agent.jobs.orders import OrderOptions
 from agent.jobs.placement import At, Place
 from agent.jobs.policy import QueueLimits
+from agent.jobs.print_ledger import PrintLedger
 from agent.storage import events as event_rows
 from agent.storage import jobs as job_rows
 from agent.storage import meta
@@ -36,14 +35,6 @@ EVENTS_PER_READ = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """A print that is not over, with its job."""
-
-    record: PrintRecord
-    job: Job
-
-
-@dataclass(frozen=True, slots=True)
 class References:
     """SHA-256 of all files that jobs still need."""
 
@@ -51,7 +42,7 @@ class References:
     prepared: frozenset[str]
 
 
-class Queue:
+class Queue(PrintLedger):
     """The queue of this unit; event loop only. What a call returned is on disk.
 
     Ids may be full or a prefix that fits one job: NotFoundError for none, UsageError `ambiguous_id` for
@@ -66,12 +57,10 @@ class Queue:
         *,
         limits: QueueLimits | None = None,
         rng: random.Random | None = None,
+        seal: print_writes.Seal | None = None,
     ) -> None:
-        self._database = database
-        self._clock = clock
+        super().__init__(database, clock, rng=rng, seal=seal)
         self._limits = limits or QueueLimits()
-        self._rng = rng or random.SystemRandom()
-        self._changes = Changes()
 
     async def open(self) -> None:
         """Report a database that replaced a damaged one; what is on the bed is not known then: occupied."""
@@ -86,15 +75,6 @@ class Queue:
             print_writes.set_bed(connection, stamp, Bed.OCCUPIED, detail="what is on the bed is not known")
 
         await self._write(report)
-
-    @property
-    def version(self) -> int:
-        """The number of changes since the start; see `wait_changed`."""
-        return self._changes.version
-
-    async def wait_changed(self, since: int) -> int:
-        """Return the version as soon as it is above `since`."""
-        return await self._changes.wait(since)
 
     # Orders
 
@@ -263,62 +243,6 @@ class Queue:
 
         return await self._write(write)
 
-    async def start_print(
-        self, job_id: str, prepared: Prepared, port_id: str, file_stamp: str = ""
-    ) -> PrintRecord:
-        """Consume the cleared bed and put a new print on record, before its first line is sent.
-
-        Raises RefusedError `bed_occupied` or `wrong_state`.
-        """
-        return await self._write(
-            lambda connection, stamp: print_writes.start(
-                connection,
-                stamp,
-                find_job(connection, job_id),
-                prepared,
-                port_id=port_id,
-                file_stamp=file_stamp,
-                rng=self._rng,
-            )
-        )
-
-    async def record_pause(self, print_id: str, event: JobEvent) -> PrintRecord:
-        """Put a pause or a resume of a print on record (`Trigger.PAUSED`, `Trigger.RESUMED`)."""
-        return await self._write(
-            lambda connection, stamp: print_writes.pause(
-                connection, stamp, find_print(connection, print_id), event
-            )
-        )
-
-    async def save_checkpoint(self, print_id: str, snapshot: str | None) -> None:
-        """Keep where a print stands, in the words of the printer side; None forgets it."""
-        await self._write(
-            lambda connection, _: print_rows.update(
-                connection, replace(find_print(connection, print_id), pause_snapshot=snapshot)
-            )
-        )
-
-    async def finish_print(self, print_id: str, outcome: PrintOutcome, *, is_ejected: bool = False) -> Job:
-        """Put the end of a print on record; the bed stays occupied unless a completed part was ejected.
-
-        Raises RefusedError `print_over` when it already ended.
-        """
-
-        def write(connection: Connection, stamp: Stamp) -> Job:
-            record = find_print(connection, print_id)
-            return print_writes.finish(connection, stamp, record, outcome, is_ejected=is_ejected)
-
-        return await self._write(write)
-
-    async def running(self) -> Running | None:
-        """Return the print that is not over; at start it is the one to take over (P2)."""
-
-        def read(connection: Connection) -> Running | None:
-            record = print_rows.running(connection)
-            return None if record is None else Running(record, find_job(connection, record.job_id))
-
-        return await self._database.read(read)
-
     async def references(self, *, kept_files: int | None = None) -> References:
         """Return which files are needed: by unfinished jobs and by the newest `kept_files` finished ones."""
         kept = self._limits.kept_files if kept_files is None else kept_files
@@ -353,18 +277,6 @@ class Queue:
 
         return await self._write(write)
 
-    async def prints(self, *, limit: int = 50, job_id: str | None = None) -> tuple[PrintRecord, ...]:
-        """List prints, newest first."""
-        return await self._database.read(
-            lambda connection: print_rows.newest(
-                connection, limit, find_job(connection, job_id).job_id if job_id else None
-            )
-        )
-
-    async def get_print(self, print_id: str) -> PrintRecord:
-        """Return one print."""
-        return await self._database.read(lambda connection: find_print(connection, print_id))
-
     async def events_after(self, seq: int, *, limit: int = EVENTS_PER_READ) -> tuple[Event, ...]:
         """List events with a greater number, oldest first."""
         return await self._database.read(lambda connection: event_rows.after(connection, seq, limit))
@@ -373,13 +285,9 @@ class Queue:
         """Write a fact about the unit, the port or its safety; returns its number."""
         return await self._write(lambda connection, stamp: event_rows.append(connection, draft, stamp))
 
-    async def _write(self, fn: Callable[[Connection, Stamp], T]) -> T:
-        commit = asyncio.ensure_future(
-            self._database.run(lambda connection: fn(connection, self._clock.stamp()))
-        )
-        # In the callback, not after the await: a caller that is cancelled does not undo the commit.
-        commit.add_done_callback(lambda _: self._changes.bump())
-        return await asyncio.shield(commit)
+    async def transact(self, fn: Callable[[Connection, Stamp], T]) -> T:
+        """Run `fn` as one transaction that changes jobs together with other tables; wakes whoever waits."""
+        return await self._write(fn)
 
 
 def _first(findings: Sequence[Finding]) -> str:

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+from agent.domain.events import Event, EventType, Stamp
 from agent.domain.job import Job
-from agent.domain.prints import PrintOutcome, PrintRecord
+from agent.domain.prints import PrintOutcome, PrintRecord, PrintState
 
 RECEIPT_VERSION = 1
+SALVAGED = "salvaged"
+"""The name of the event that says behind which line a print began."""
+TAKEN_OVER = "taken_over"
+"""The name of the event that says where a print was found again, and after how long."""
 
 
-def receipt(job: Job, record: PrintRecord, outcome: PrintOutcome) -> dict[str, Any]:
-    """Describe a print that is over: what was ordered, sent, and how it ended. `record` is closed."""
+def receipt(
+    job: Job, record: PrintRecord, outcome: PrintOutcome, events: Sequence[Event], now: Stamp
+) -> dict[str, Any]:
+    """Describe a print that is over: what was ordered, sent, and how it ended.
+
+    `record` is closed, `events` are those of this print, which ends `now`. What was not measured is left out.
+    """
     ended_ms = record.ended_ms if record.ended_ms is not None else record.started_ms
     proof: dict[str, Any] = _plain(
         {
@@ -39,10 +50,48 @@ def receipt(job: Job, record: PrintRecord, outcome: PrintOutcome) -> dict[str, A
             "state": outcome.state.value,
             "reason": outcome.reason.value if outcome.reason else None,
             "detail": outcome.detail,
+            **_interruptions(events, now),
+            **({"salvage": outcome.salvage} if outcome.salvage is not None else {}),
+            **_salvaged(events),
             "stats": outcome.stats,
         }
     )
     return proof
+
+
+def _interruptions(events: Sequence[Event], now: Stamp) -> dict[str, Any]:
+    """How often the print was left alone or paused, and for how long each time (None: nobody knows)."""
+    gaps = [event.data for event in events if event.data.get("event") == TAKEN_OVER]
+    # Events with a name of their own (taken over, cancel requested) are no change of the print's state.
+    told = [event for event in events if event.type is EventType.PRINT and not event.data.get("event")]
+    afterwards: list[Event | Stamp] = [*told[1:], now]
+    pauses = [
+        _between(event, after)
+        for event, after in zip(told, afterwards[: len(told)], strict=True)
+        if event.state == PrintState.PAUSED
+    ]
+    return {
+        "restarts": sum(bool(gap.get("restarted")) for gap in gaps),
+        "reconnects": sum(not gap.get("restarted") for gap in gaps),
+        "gaps": [{"line": gap.get("line"), "gap_s": gap.get("gap_s")} for gap in gaps],
+        "pauses": [{"reason": reason, "length_s": length_s} for reason, length_s in pauses],
+    }
+
+
+def _salvaged(events: Sequence[Event]) -> dict[str, Any]:
+    """Of a print that began in the middle: behind which line, and which attempt had come so far."""
+    told = [event.data for event in events if event.type is EventType.PRINT]
+    begun = next((data for data in told if data.get("event") == SALVAGED), None)
+    if begun is None:
+        return {}
+    return {"salvaged": {"from_line": begun.get("from_line"), "of_print": begun.get("of_print")}}
+
+
+def _between(pause: Event, after: Event | Stamp) -> tuple[str | None, float | None]:
+    """Why a pause began and how long it was; monotonic times of two boots say nothing together."""
+    if after.boot != pause.boot:
+        return pause.reason, None
+    return pause.reason, (after.mono_ms - pause.mono_ms) / 1000
 
 
 def _plain(value: Any) -> Any:

@@ -22,7 +22,7 @@ def checked(line: str, profile: PrinterProfile, dialect: str) -> str:
             raise RefusedError(finding.message, code=finding.id, remedy=finding.remedy)
     if not verdict.line:
         msg = f"{line!r} holds no command"
-        raise UsageError(msg, remedy="Type one G-code command, for example M105.")
+        raise UsageError(msg, remedy="type one G-code command, for example M105")
     return verdict.line
 
 
@@ -46,7 +46,7 @@ def home(axes: str) -> str:
     wanted = axes.upper().replace(" ", "")
     if any(axis not in AXES for axis in wanted):
         msg = f"{axes!r} are no axes"
-        raise UsageError(msg, remedy="Name any of X, Y and Z, or none for all.")
+        raise UsageError(msg, remedy="name any of X, Y and Z, or none for all")
     return " ".join(["G28", *wanted])
 
 
@@ -57,11 +57,11 @@ def heat(heater: str, celsius: float, profile: PrinterProfile) -> str:
     if limits is None:
         msg = f"this printer has no heater {heater!r}"
         raise UsageError(
-            msg, remedy="Heaters: hotend (T0), bed (B), chamber (C), as far as the profile has them."
+            msg, remedy="heaters: hotend (T0), bed (B), chamber (C), as far as the profile has them"
         )
     if not 0 <= celsius <= limits.max_c:
         msg = f"{celsius:g} °C for {heater} is outside 0 to {limits.max_c:g} °C"
-        raise RefusedError(msg, code="too_hot", remedy="The limit stands in the printer profile.")
+        raise RefusedError(msg, code="too_hot", remedy="the limit stands in the printer profile")
     if key == "B":
         return f"M140 S{celsius:g}"
     if key == "C":

@@ -29,17 +29,20 @@ _UNANSWERED = ("port_silent", "port_wrong_baud")
 
 
 class Shown:
-    """The printer's state as people see it; changes are logged."""
+    """The printer's state as people see it; changes are logged, the attempts of a search are none."""
 
     def __init__(self) -> None:
         self.state = PrinterState.OFFLINE
         self.detail = ""
+        self._logged: tuple[PrinterState | None, str] = (None, "")
         self._changed = asyncio.Event()
         self._log = structlog.get_logger("printer")
 
     def set(self, state: PrinterState, detail: str = "") -> None:
         """Show this state from now on."""
-        if (state, detail) != (self.state, self.detail):
+        searching = state is PrinterState.CONNECTING and self._logged[0] is PrinterState.OFFLINE
+        if (state, detail) != self._logged and not searching:
+            self._logged = (state, detail)
             self._log.info("printer_state", state=state.value, detail=detail)
         self.state, self.detail = state, detail
         self._changed.set()
@@ -82,6 +85,7 @@ class Connection:
         self._wake = asyncio.Event()
         self._wanted = True
         self._reset_wanted = False
+        self._failure = ""  # why the last attempt has failed
 
     async def run(self) -> None:
         """Keep connected until cancelled. Raises FabunitError when the printer thread has a defect."""
@@ -101,6 +105,9 @@ class Connection:
             backoff_s = BACKOFF_FIRST_S
             try:
                 await self._serve(link)
+                # Not when cancelled or failed: the daemon ends then, and the next one finds the port open.
+                self._connector.let_go(lines_lost=link.engine.resends, size=link.engine.pace.full)
+                await self._connector.memory.save()
             finally:
                 self._ready.clear()
                 self.link = None
@@ -134,6 +141,7 @@ class Connection:
         if self._shown.state is not PrinterState.HALTED and not in_use:
             self._shown.set(PrinterState.CONNECTING, self._shown.detail)
         reset, self._reset_wanted = self._reset_wanted, False
+        await self._connector.memory.open()
         try:
             port, identity = await asyncio.to_thread(
                 self._connector.connect, self._transcript, reset=reset, known_only=in_use
@@ -142,8 +150,15 @@ class Connection:
             self._not_connected(error)
             return None
         self.unanswered_since = None
-        self._log.info("printer_connected", port=port.identity, baud=port.baud, dialect=identity.dialect.name)
+        self._failure = ""
         size = self._connector.window(identity)
+        self._log.info(
+            "printer_connected",
+            port=port.identity,
+            baud=port.baud,
+            dialect=identity.dialect.name,
+            window=f"{size.lines} lines, {size.bytes} bytes",
+        )
         link = PrinterLink(port, identity, size, self._transcript, self._listener.on_reply)
         if self._connector.reports_by_itself(identity):
             link.engine.pace.report_seen()
@@ -157,6 +172,7 @@ class Connection:
             self._shown.set(PrinterState.IDLE)
         await self._listener.on_link(link)
         self._ready.set()
+        await self._connector.memory.save()
         while self._wanted and not link.down.done():
             woken = asyncio.ensure_future(self._wake.wait())
             ends: list[asyncio.Future[Any]] = [link.down, woken]
@@ -173,7 +189,7 @@ class Connection:
         self._log.warning("printer_connection_fell", detail=event.detail)
         if isinstance(event, RunnerCrashed):
             msg = f"the printer thread has ended: {event.detail}"
-            raise FabunitError(msg, code="printer_thread", remedy="The daemon restarts; please report this.")
+            raise FabunitError(msg, code="printer_thread", remedy="the daemon restarts; please report this")
         if isinstance(event, Failed) and event.verdict is Verdict.HALTED:
             if self._shown.state is not PrinterState.HALTED:
                 self._shown.set(PrinterState.HALTED, event.detail)
@@ -188,7 +204,8 @@ class Connection:
         if error.code == "printer_halted":
             self._shown.set(PrinterState.HALTED, error.message)
         elif self._shown.state is not PrinterState.HALTED:
-            if self._shown.detail != error.message:
+            if self._failure != error.message:
+                self._failure = error.message
                 self._log.warning("printer_not_connected", detail=error.message, remedy=error.remedy)
             if not self._listener.in_use():
                 self._shown.set(PrinterState.OFFLINE, error.message)

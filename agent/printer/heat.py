@@ -22,10 +22,10 @@ class HeatGuard:
     """All heat rules of one printer; rebuilt for every connection."""
 
     def __init__(self, profile: PrinterProfile, now: float, speed: float = 1.0) -> None:
-        """`speed`: how many times faster than life the heaters of a virtual printer are."""
+        """`speed`: how many times faster than life a virtual printer runs; its idleness is short in proportion."""
         self._watch = HeaterWatch(limits_of(profile), speed)
         self._watch.restart(now)
-        self._idle = IdleHeat(profile.idle_timeout_s)
+        self._idle = IdleHeat(profile.idle_timeout_s / speed)
 
     def report(self, reply: TemperatureReport, now: float) -> list[Alarm]:
         """Take one report; returns new alarms."""

@@ -26,6 +26,25 @@ class LatencyHistogram:
         self.least_s = min(self.least_s, seconds)
         self.most_s = max(self.most_s, seconds)
 
+    def copy(self) -> LatencyHistogram:
+        """The counts as they are now."""
+        twin = LatencyHistogram()
+        twin.absorb(self)
+        return twin
+
+    def absorb(self, other: LatencyHistogram, since: LatencyHistogram | None = None) -> None:
+        """Add what `other` has counted, without what it had counted when it was copied to `since`.
+
+        Least and most are those of all that `other` has seen.
+        """
+        before = since._counts if since is not None else [0] * len(other._counts)  # noqa: SLF001 - its own kind
+        self._counts = [
+            mine + theirs - old for mine, theirs, old in zip(self._counts, other._counts, before, strict=True)
+        ]
+        self.total = sum(self._counts)
+        self.least_s = min(self.least_s, other.least_s)
+        self.most_s = max(self.most_s, other.most_s)
+
     def percentile_s(self, share: float) -> float:
         """The duration that `share` (0..1) of all counted ones do not exceed; 0.0 when nothing was counted."""
         if not self.total:

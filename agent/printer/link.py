@@ -149,11 +149,11 @@ class PrinterLink:
         """Ask for temperatures between two lines."""
         self._runner.post(lambda _: self.engine.poll())
 
-    def emergency(self) -> None:
+    def emergency(self, *, resets_board: bool = False) -> None:
         """Write the emergency stop ahead of everything; the conversation is over then.
 
         Bare first: that is what emergency parsers see, and what builds without one obey while their queue has room.
-        The numbered form follows for firmware that ignores unnumbered lines.
+        The numbered form follows for firmware that ignores unnumbered lines. `resets_board`: pulse DTR behind it.
         """
 
         def stop(_: float) -> None:
@@ -161,7 +161,7 @@ class PrinterLink:
             data = b"\nM112\n"
             if self.engine.dialect.numbered:
                 data += framing.frame(number, b"M112")
-            self._runner.emergency(data)
+            self._runner.emergency(data, resets_board=resets_board)
             self.engine.halt("emergency stop")
 
         self._runner.post(stop)
@@ -246,5 +246,5 @@ class PrinterLink:
         except TimeoutError as error:
             msg = f"the printer did not answer within {timeout_s:.0f} s"
             raise RefusedError(
-                msg, code="printer_busy", remedy="Wait until it has finished, or stop it."
+                msg, code="printer_busy", remedy="wait until it has finished, or stop it"
             ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -20,11 +21,26 @@ class Wanted(StrEnum):
     SUSPEND = "suspend"
 
 
+@dataclass(frozen=True, slots=True)
+class PrintHabits:
+    """What the owner has settled about prints and stops on this unit.
+
+    `ejects`: the profile's eject script clears the bed after a completed print. `dead_man_s`: see `dead_man.seconds`.
+    `resume_gap_s`: a print left alone for longer is paused before it goes on. `stop_resets`: whether an emergency stop
+    resets the board over DTR as well; None where the firmware has not proven that it reads a stop while it is busy.
+    """
+
+    ejects: bool = False
+    dead_man_s: int | None = None
+    resume_gap_s: float = 60.0
+    stop_resets: bool | None = None
+
+
 class PrinterAccess(Protocol):
     """What a run needs of the printer service."""
 
     profile: PrinterProfile
-    ejects: bool
+    habits: PrintHabits
 
     @property
     def tracked(self) -> Tracked:

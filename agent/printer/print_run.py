@@ -9,83 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 from agent.domain.errors import FabunitError, RefusedError
 from agent.domain.job import Reason
-from agent.domain.printer import PrinterState, Temperature
-from agent.domain.prints import OutcomeState, PrintOrder, PrintOutcome, PrintState
-from agent.gcode.modal import ModalState
-from agent.printer import procedures
+from agent.domain.printer import PrinterState
+from agent.domain.prints import LastContact, OutcomeState, PrintOutcome
+from agent.printer import dead_man, procedures
 from agent.printer.engine_events import Failed, StreamDone, Verdict
-from agent.printer.feeder import Feeder, modal_at
 from agent.printer.link import LinkDownError, PrinterLink
-from agent.printer.print_access import PrinterAccess, Wanted
-from agent.printer.print_tally import REASON_FOR, PrintTally
+from agent.printer.print_access import Wanted
+from agent.printer.print_salvage import NotSalvagedError, SalvageSteps
+from agent.printer.print_steps import BREAK_EVERY_S
+from agent.printer.print_tally import REASON_FOR
 from agent.printer.procedures import PauseSnapshot
-from agent.printer.progress import ProgressMeter
 from agent.printer.runner import RunnerCrashed
-from agent.printer.takeover import Where, stand_of
+from agent.printer.takeover import Where, gap_of, stand_of
+from agent.printer.tracker import halt_words
 
 RECONNECT_LIMIT_S = 600.0
 """How long a print waits for its port to come back: time to find the cable, shorter than a cold nozzle matters."""
 UNANSWERED_LIMIT_S = 10.0
 """The same when the port is there and the printer does not answer on it: its processor hangs."""
-BREAK_EVERY_S = 2.0
-"""How often a blocking command is asked to end while a cancel waits."""
-SUSPEND_LIMIT_S = 8.0
-"""An orderly stop waits this long for the lines in flight; whatever is not confirmed by then is asked for later."""
 
 
-class PrintRun:
+class PrintRun(SalvageSteps):
     """Executes one PrintOrder."""
-
-    def __init__(self, order: PrintOrder, access: PrinterAccess) -> None:
-        self.order = order
-        self.meter = ProgressMeter(order.prepared, order.record.print_id, time.monotonic())
-        self.tally = PrintTally(order, self.meter.started_at)
-        self._access = access
-        self._wanted = Wanted.RUN
-        self._reason: Reason | None = None
-        self._detail = ""
-        self._changed = asyncio.Event()
-        self._snapshot: PauseSnapshot | None = None
-        if order.resume:
-            self._recall()
-
-    def _recall(self) -> None:
-        """What an earlier daemon has left on disk: a checkpoint, and the pause or cancel that was under way."""
-        record = self.order.record
-        self._snapshot = PauseSnapshot.from_json(record.pause_snapshot)
-        stage = self._snapshot.stage if self._snapshot else ""
-        if record.state is PrintState.PAUSED or stage in ("pausing", "paused"):
-            self._wanted, self._reason = Wanted.PAUSE, record.reason
-        self._reason = record.cancel_reason or self._reason
-
-    # -- requests -----------------------------------------------------------------------------------------------
-
-    def want(self, wanted: Wanted, reason: Reason | None = None, detail: str = "") -> None:
-        """Ask for a pause, a resume (RUN), a cancel or a suspension. A cancel is final, a suspension nearly so."""
-        if self._wanted is Wanted.CANCEL or (self._wanted is Wanted.SUSPEND and wanted is not Wanted.CANCEL):
-            return
-        self._wanted, self._reason, self._detail = wanted, reason, detail
-        self._changed.set()
-
-    def stopped(self, reason: Reason, detail: str) -> None:
-        """The printer is being halted: whatever else was wanted, this is why the print ends."""
-        self._wanted, self._reason, self._detail = Wanted.CANCEL, reason, detail
-        self._changed.set()
-
-    @property
-    def wanted(self) -> Wanted:
-        """What was asked for last."""
-        return self._wanted
-
-    def line(self, link: PrinterLink | None) -> int:
-        """The last job line known to be acknowledged."""
-        return self.tally.line_with(link.engine if link is not None else None)
 
     # -- the run ------------------------------------------------------------------------------------------------
 
@@ -98,10 +46,17 @@ class PrintRun:
                 return self._no_connection()
             self.tally.begin(link.engine)
             try:
-                return await (self._take_over(link) if resume else self._begin(link))
+                if resume:
+                    return await self._take_over(link)
+                return await (self._salvage(link) if self.order.salvage else self._begin(link))
             except LinkDownError as down:
                 self.tally.take_over(link.engine)
+                now = time.monotonic()
+                self._known_line = self.tally.line
+                self._contact = LastContact(self.tally.line, 0.0, now)
                 outcome = self._after(down)
+                if outcome is not None and outcome.reason is Reason.PRINTER_RESET:
+                    return await self._lost(link, outcome.detail)
                 if outcome is not None:
                     return outcome
             except RefusedError as busy:  # a session could not be opened: the printer does not react any more
@@ -143,14 +98,34 @@ class PrintRun:
         wraps = link.identity.dialect.line_modulus is not None
         if wraps:  # the counter alone could not tell whether the session was opened
             await self._checkpoint("starting", 0)
+        if await self._dead_man_s(link):
+            await link.open_session(self._access.host_base())
+            await self._arm(link)
         await link.open_session(self.order.record.base)
         await self._clear_checkpoint()
+        self.tally.began_at = time.monotonic()
         return await self._print_from(link, 0)
+
+    async def _salvage(self, link: PrinterLink) -> PrintOutcome:
+        """Go on after a reset, where a person has said that the nozzle stands."""
+        plan = self.order.salvage
+        assert plan is not None  # noqa: S101 - the caller has looked
+        self.tally.line = self.tally.from_line = plan.line
+        try:
+            await self._return_to_part(link, plan)
+        except NotSalvagedError as error:
+            detail = error.message + await self._cool(link)
+            if self._wanted is Wanted.CANCEL:
+                return self._ended_by_request(detail)
+            return self._failed(Reason.NOT_SALVAGED, detail)
+        await link.open_session(self.order.record.base, plan.line)
+        await self._clear_checkpoint()
+        return await self._print_from(link, plan.line)
 
     async def _take_over(self, link: PrinterLink) -> PrintOutcome:
         """Go on with a print that an earlier connection or daemon has left."""
         record = self.order.record
-        stand = stand_of(link.identity, record, self._snapshot, self.tally.line)
+        stand = stand_of(link.identity, record, self._snapshot, self._known_line)
         match stand.where:
             case Where.UNKNOWN:
                 detail = f"{link.identity.dialect.title} cannot be asked which line it executed last"
@@ -158,10 +133,11 @@ class PrintRun:
             case Where.RESET:
                 counter, line = link.identity.last_line, self.tally.line
                 detail = f"the printer was reset (its last line is {counter}); it stopped after line {line}"
-                return self._failed(Reason.PRINTER_RESET, detail)
+                return await self._lost(link, detail)
             case Where.BEGINNING:
                 return await self._begin(link)
         self.tally.line = stand.line
+        await self._ask_after_a_gap(stand.line)
         if stand.where is Where.CHECKPOINT and stand.snapshot is not None:
             return await self._from_checkpoint(link, stand.snapshot)
         if self._snapshot is not None and self._snapshot.stage == "cancelling":
@@ -172,6 +148,20 @@ class PrintRun:
         await self._clear_checkpoint()
         return await self._print_from(link, stand.line)
 
+    async def _ask_after_a_gap(self, line: int) -> None:
+        """Pause instead of going on when the nozzle has stood on the part for long; not behind the last line."""
+        gap = gap_of(self._contact, time.monotonic())
+        if self.order.on_takeover is not None:
+            await self.order.on_takeover(line, gap.length_s, self.tally.reconnects > 0)
+        if not self.tally.reconnects:
+            self.tally.from_line = line
+        is_long = gap.is_longer_than(self._access.habits.resume_gap_s)
+        is_going_on = self._wanted is Wanted.RUN and (
+            self._snapshot is None or self._snapshot.stage in ("starting", "salvaging")
+        )
+        if is_long and is_going_on and line < self.order.record.lines:
+            self.want(Wanted.PAUSE, Reason.LONG_GAP, gap.sentence(line))
+
     async def _from_checkpoint(self, link: PrinterLink, snapshot: PauseSnapshot) -> PrintOutcome:
         """The counter counts the host's own lines: only the checkpoint knows the job's."""
         match snapshot.stage:
@@ -179,6 +169,9 @@ class PrintRun:
                 return await self._finish(link)
             case "cancelling":
                 return await self._cancel(link, snapshot.line)
+            case "salvaging":
+                detail = "the way back to the part was interrupted, and where the nozzle stands is not certain any more"
+                return self._failed(Reason.NOT_SALVAGED, detail + await self._cool(link))
             case _:
                 return await self._pause(link, snapshot, snapshot.line)
 
@@ -211,22 +204,6 @@ class PrintRun:
                 await link.adopt_session(self.order.record.base, line)
                 return await self._print_from(link, line)
 
-    async def _drain(self, link: PrinterLink) -> int:
-        """Hold the stream and wait until nothing is in flight; a cancel breaks heat-ups and other waits."""
-        limit = SUSPEND_LIMIT_S if self._wanted is Wanted.SUSPEND else None
-        hold = asyncio.ensure_future(link.hold(limit))
-        link.stop_feeding()
-        while not hold.done():
-            if self._wanted is Wanted.CANCEL and link.is_blocked and link.identity.dialect.break_wait:
-                link.urgent(link.identity.dialect.break_wait + b"\n")
-            await self._either(hold, timeout_s=BREAK_EVERY_S)
-        try:
-            return hold.result()
-        except LinkDownError:
-            raise
-        except FabunitError:
-            return link.engine.window.verified
-
     # -- pause and resume ---------------------------------------------------------------------------------------
 
     async def _pause(self, link: PrinterLink, snapshot: PauseSnapshot | None, line: int) -> PrintOutcome:
@@ -240,12 +217,14 @@ class PrintRun:
         if not snapshot.position:
             await link.command("M400")
             await link.command("M114")
-            snapshot = await self._checkpoint("paused", line, dict(access.tracked.position))
+            retracted_mm = procedures.retraction_mm(access.profile, self._hotend())
+            snapshot = await self._checkpoint("paused", line, dict(access.tracked.position), retracted_mm)
             await self.order.on_pause(True, self._reason, self._detail)  # noqa: FBT003 - the contract of the order
             await self._commands(link, procedures.park(access.profile, snapshot.position, self._hotend()))
         access.set_state(PrinterState.PAUSED, self._detail)
         while self._wanted is Wanted.PAUSE:
-            await self._either(link.down)
+            await self._arm(link)  # nothing moves now
+            await self._either(link.down, timeout_s=dead_man.REFRESH_S)
             if link.down.done():
                 raise LinkDownError(link.down.result())
         if self._wanted is not Wanted.RUN:
@@ -266,11 +245,6 @@ class PrintRun:
         await self._clear_checkpoint()
         await self.order.on_pause(False, self._reason, "")  # noqa: FBT003 - the contract of the order
         return await self._print_from(link, snapshot.line)
-
-    async def _modal_at(self, line: int) -> ModalState:
-        """The modes the job has set up to `line`. Nothing streams while this reads the file."""
-        start = ModalState.start(self._access.dialect_name)
-        return await asyncio.to_thread(modal_at, self.order.path, line, start)
 
     # -- ends ---------------------------------------------------------------------------------------------------
 
@@ -293,9 +267,11 @@ class PrintRun:
     async def _finish(self, link: PrinterLink) -> PrintOutcome:
         await link.open_session(self._access.host_base())
         await link.command("M400")
+        self.tally.still_at = time.monotonic()
         await self._commands(
-            link, procedures.finished(self._access.profile, self._access.tracked, self._access.ejects)
+            link, procedures.finished(self._access.profile, self._access.tracked, self._access.habits.ejects)
         )
+        await self._disarm(link)
         return self._outcome(OutcomeState.COMPLETED, None, "")
 
     async def _cancel(self, link: PrinterLink, line: int) -> PrintOutcome:
@@ -306,6 +282,7 @@ class PrintRun:
         await self._commands(
             link, procedures.cancelled(access.profile, access.tracked.position, self._hotend())
         )
+        await self._disarm(link)
         return self._ended_by_request(self._detail)
 
     async def _give_up(self, link: PrinterLink, reason: Reason, detail: str) -> PrintOutcome:
@@ -316,6 +293,7 @@ class PrintRun:
         try:
             await link.open_session(self._access.host_base())
             await self._commands(link, procedures.cancelled(self._access.profile, {}, self._hotend()))
+            await self._disarm(link)
         except FabunitError as error:
             detail = f"{detail}; the heaters could not be switched off: {error.message}"
         return self._failed(reason, detail)
@@ -329,70 +307,16 @@ class PrintRun:
             reason = REASON_FOR[event.verdict]
             if event.verdict is Verdict.HALTED and self._reason is not None and self._wanted is Wanted.CANCEL:
                 reason = self._reason
-            return self._failed(reason, event.detail)
+            detail = event.detail
+            if event.verdict is Verdict.HALTED:
+                detail = halt_words(self._access.tracked, detail, time.monotonic())
+            return self._failed(reason, detail)
         if self._wanted is Wanted.CANCEL:
             return self._ended_by_request(event.detail)
         if self._wanted is Wanted.SUSPEND:
             return self._outcome(OutcomeState.SUSPENDED, None, event.detail)
         self._access.set_state(PrinterState.CONNECTING, event.detail)
         return None
-
-    # -- small things -------------------------------------------------------------------------------------------
-
-    async def _either(self, *futures: asyncio.Future[Any], timeout_s: float | None = None) -> None:
-        """Wait for one of the futures or for a new request."""
-        changed = asyncio.ensure_future(self._changed.wait())
-        try:
-            await asyncio.wait([*futures, changed], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            changed.cancel()
-            self._changed.clear()
-
-    async def _commands(self, link: PrinterLink, commands: list[str]) -> None:
-        for command in commands:
-            await self._command(link, command)
-
-    async def _command(self, link: PrinterLink, command: str) -> None:
-        """One command; a cancel that comes while it heats breaks the wait."""
-        running = asyncio.ensure_future(link.command(command))
-        while not running.done():
-            await self._either(running, timeout_s=BREAK_EVERY_S)
-            broken = self._wanted is Wanted.CANCEL and command.startswith(("M109", "M190"))
-            if broken and not running.done() and link.identity.dialect.break_wait:
-                link.urgent(link.identity.dialect.break_wait + b"\n")
-        running.result()
-
-    async def _checkpoint(
-        self, stage: str, line: int, position: dict[str, float] | None = None
-    ) -> PauseSnapshot:
-        self._snapshot = PauseSnapshot(stage, line, position or {})
-        await self.order.checkpoint(self._snapshot.to_json())
-        return self._snapshot
-
-    async def _clear_checkpoint(self) -> None:
-        if self._snapshot is not None:
-            self._snapshot = None
-            await self.order.checkpoint(None)
-
-    def _feeder(self, at: int) -> Callable[[int | None, Callable[[], None]], Feeder]:
-        path: Path = self.order.path
-
-        def make(base: int | None, wake: Callable[[], None]) -> Feeder:
-            return Feeder(path, self.order.prepared, base, at, wake)
-
-        return make
-
-    def _hotend(self, tool: int = 0) -> Temperature | None:
-        return self._access.tracked.temperatures.get(f"T{tool}")
-
-    def _ended_by_request(self, detail: str) -> PrintOutcome:
-        return self.tally.ended_by_request(self._reason, detail, time.monotonic())
-
-    def _failed(self, reason: Reason, detail: str) -> PrintOutcome:
-        return self._outcome(OutcomeState.FAILED, reason, detail)
-
-    def _outcome(self, state: OutcomeState, reason: Reason | None, detail: str) -> PrintOutcome:
-        return self.tally.outcome(state, reason, detail, time.monotonic())
 
 
 _STATE_FOR = {Wanted.PAUSE: PrinterState.PAUSING, Wanted.CANCEL: PrinterState.CANCELLING}

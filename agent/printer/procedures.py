@@ -13,7 +13,7 @@ from agent.printer.tracker import Tracked
 
 COLD_C = 170.0
 """Below this Marlin refuses to extrude (EXTRUDE_MINTEMP): no retraction then."""
-STAGES = ("starting", "pausing", "paused", "cancelling", "finishing")
+STAGES = ("starting", "salvaging", "pausing", "paused", "cancelling", "finishing")
 TRAVEL_MM_MIN = 6000
 LIFT_MM_MIN = 600
 
@@ -23,16 +23,20 @@ class PauseSnapshot:
     """Where a print stands while it is interrupted: last accepted line, and the position M114 reported there.
 
     `position` is empty until it was read; as long as it is, the head has not been moved away. `stage` is one of
-    `starting`, `pausing`, `paused`, `cancelling`, `finishing`.
+    `STAGES`. `retracted_mm`: how much filament parking pulls back (None: as much as the profile says).
     """
 
     stage: str
     line: int
     position: dict[str, float] = field(default_factory=dict)
+    retracted_mm: float | None = None
 
     def to_json(self) -> str:
         """As kept in the print's record."""
-        return json.dumps({"stage": self.stage, "line": self.line, "position": self.position})
+        kept: dict[str, object] = {"stage": self.stage, "line": self.line, "position": self.position}
+        if self.retracted_mm is not None:
+            kept["retracted_mm"] = self.retracted_mm
+        return json.dumps(kept)
 
     @classmethod
     def from_json(cls, text: str | None) -> PauseSnapshot | None:
@@ -42,10 +46,13 @@ class PauseSnapshot:
             if data is None:
                 return None
             position = {str(axis): float(value) for axis, value in data["position"].items()}
-            snapshot = cls(str(data["stage"]), int(data["line"]), position)
+            retracted = data.get("retracted_mm")
+            retracted_mm = None if retracted is None else float(retracted)
+            snapshot = cls(str(data["stage"]), int(data["line"]), position, retracted_mm)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
-        sound = snapshot.stage in STAGES and snapshot.line >= 0 and all(map(math.isfinite, position.values()))
+        figures = [*position.values(), snapshot.retracted_mm or 0.0]
+        sound = snapshot.stage in STAGES and snapshot.line >= 0 and all(map(math.isfinite, figures))
         return snapshot if sound else None
 
 
@@ -54,9 +61,15 @@ def park(profile: PrinterProfile, position: dict[str, float], hotend: Temperatur
     if profile.scripts.pause:
         return _fill(profile.scripts.pause, profile, position)
     commands = []
-    if hotend is not None and hotend.actual >= COLD_C and profile.retract_mm > 0:
-        commands += ["M83", f"G1 E-{_number(profile.retract_mm)} F{_number(profile.retract_speed_mm_s * 60)}"]
+    retract_mm = retraction_mm(profile, hotend)
+    if retract_mm > 0:
+        commands += ["M83", f"G1 E-{number(retract_mm)} F{number(profile.retract_speed_mm_s * 60)}"]
     return [*commands, *_lift(profile, position), *_aside(profile)]
+
+
+def retraction_mm(profile: PrinterProfile, hotend: Temperature | None) -> float:
+    """How much filament `park` pulls back: none out of a cold hotend, or one whose temperature nobody knows."""
+    return profile.retract_mm if hotend is not None and hotend.actual >= COLD_C else 0.0
 
 
 def unpark(
@@ -70,13 +83,14 @@ def unpark(
     else:
         commands += ["G90"]
         if "X" in position and "Y" in position:
-            commands.append(f"G1 X{_number(position['X'])} Y{_number(position['Y'])} F{TRAVEL_MM_MIN}")
+            commands.append(f"G1 X{number(position['X'])} Y{number(position['Y'])} F{TRAVEL_MM_MIN}")
         if "Z" in position:
-            commands.append(f"G1 Z{_number(position['Z'])} F{LIFT_MM_MIN}")
+            commands.append(f"G1 Z{number(position['Z'])} F{LIFT_MM_MIN}")
         warm = hotend_target(modal, hotend) >= COLD_C
-        if warm and profile.retract_mm > 0:
-            speed = _number(profile.retract_speed_mm_s * 60)
-            commands += ["M83", f"G1 E{_number(profile.retract_mm)} F{speed}"]
+        prime_mm = profile.retract_mm if snapshot.retracted_mm is None else snapshot.retracted_mm
+        if warm and prime_mm > 0:
+            speed = number(profile.retract_speed_mm_s * 60)
+            commands += ["M83", f"G1 E{number(prime_mm)} F{speed}"]
     return [*commands, *restore_modes(modal, position)]
 
 
@@ -84,14 +98,14 @@ def restore_modes(modal: ModalState, position: dict[str, float]) -> list[str]:
     """Extruder position, distance modes, feedrate and fans as the job had them."""
     commands = []
     if "E" in position:
-        commands.append(f"G92 E{_number(position['E'])}")
+        commands.append(f"G92 E{number(position['E'])}")
     commands.append("M82" if modal.absolute_e else "M83")
     commands.append("G90" if modal.absolute_xyz else "G91")
     if modal.feedrate is not None:
-        commands.append(f"G1 F{_number(modal.feedrate)}")
+        commands.append(f"G1 F{number(modal.feedrate)}")
     for index, speed in sorted(modal.fans.items()):
         channel = f" P{index}" if index else ""
-        commands.append(f"M106{channel} S{_number(speed)}" if speed > 0 else f"M107{channel}")
+        commands.append(f"M106{channel} S{number(speed)}" if speed > 0 else f"M107{channel}")
     return commands
 
 
@@ -103,13 +117,13 @@ def heat_commands(modal: ModalState) -> list[str]:
         if target <= 0:
             continue
         if heater == "B":
-            commands.append(f"M140 S{_number(target)}")
-            waits.insert(0, f"M190 S{_number(target)}")
+            commands.append(f"M140 S{number(target)}")
+            waits.insert(0, f"M190 S{number(target)}")
         elif heater == "C":
-            commands.append(f"M141 S{_number(target)}")
+            commands.append(f"M141 S{number(target)}")
         else:
-            commands.append(f"M104 {heater} S{_number(target)}")
-            waits.append(f"M109 {heater} S{_number(target)}")
+            commands.append(f"M104 {heater} S{number(target)}")
+            waits.append(f"M109 {heater} S{number(target)}")
     return commands + waits
 
 
@@ -166,29 +180,29 @@ def _lift(profile: PrinterProfile, position: dict[str, float]) -> list[str]:
     lift = profile.park_lift_mm
     if "Z" in position:
         lift = min(lift, max(0.0, top - position["Z"]))
-    return ["G91", f"G1 Z{_number(lift)} F{LIFT_MM_MIN}", "G90"] if lift > 0 else ["G90"]
+    return ["G91", f"G1 Z{number(lift)} F{LIFT_MM_MIN}", "G90"] if lift > 0 else ["G90"]
 
 
 def _aside(profile: PrinterProfile) -> list[str]:
     x, y = profile.park_mm
-    return [f"G1 X{_number(x)} Y{_number(y)} F{TRAVEL_MM_MIN}"]
+    return [f"G1 X{number(x)} Y{number(y)} F{TRAVEL_MM_MIN}"]
 
 
 def _fill(script: tuple[str, ...], profile: PrinterProfile, position: dict[str, float]) -> list[str]:
     values = {
-        "x": _number(position.get("X", 0.0)),
-        "y": _number(position.get("Y", 0.0)),
-        "z": _number(position.get("Z", 0.0)),
-        "e": _number(position.get("E", 0.0)),
-        "park_x": _number(profile.park_mm[0]),
-        "park_y": _number(profile.park_mm[1]),
-        "lift": _number(profile.park_lift_mm),
-        "retract": _number(profile.retract_mm),
-        "retract_speed": _number(profile.retract_speed_mm_s * 60),
+        "x": number(position.get("X", 0.0)),
+        "y": number(position.get("Y", 0.0)),
+        "z": number(position.get("Z", 0.0)),
+        "e": number(position.get("E", 0.0)),
+        "park_x": number(profile.park_mm[0]),
+        "park_y": number(profile.park_mm[1]),
+        "lift": number(profile.park_lift_mm),
+        "retract": number(profile.retract_mm),
+        "retract_speed": number(profile.retract_speed_mm_s * 60),
     }
     return [line.format_map(values) for line in script]
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Plain decimal, no exponent: firmware parsers know nothing else."""
     return f"{value:.4f}".rstrip("0").rstrip(".") or "0"

@@ -112,11 +112,21 @@ class LinkRunner:
             self._feeder.close()
         self._feeder = feeder
 
-    def emergency(self, data: bytes) -> None:
-        """Throw away what is unsent and write `data` now (printer thread only)."""
+    def emergency(self, data: bytes, *, resets_board: bool = False) -> None:
+        """Throw away what is unsent and write `data` now (printer thread only).
+
+        `resets_board`: pulse DTR behind it, for a firmware that reads nothing while it is busy. A port without DTR
+        leaves it at the words.
+        """
         self._unsent = b""
         self._port.flush_output()
         self._write(data, time.monotonic())
+        if resets_board:
+            try:
+                self._port.pulse_dtr()
+                self._transcript.note("the board was reset by its DTR line", time.monotonic())
+            except PortError as error:
+                self._transcript.note(f"no reset by DTR: {error.message}", time.monotonic())
 
     def pulse_dtr(self) -> None:
         """Reset the board where DTR is wired to its reset line."""

@@ -6,7 +6,6 @@ Event loop only. Everything that touches the wire happens in the printer thread 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -19,18 +18,19 @@ from agent.domain.job import Reason
 from agent.domain.printer import PortHealth, PrinterSnapshot, PrinterState, Sample, TranscriptEntry
 from agent.domain.prints import PrintOrder, PrintOutcome
 from agent.domain.profile import PrinterProfile
-from agent.printer import commands, procedures, views
-from agent.printer.connection import Connection, LinkListener, Shown
+from agent.printer import dead_man, procedures, views
+from agent.printer.connection import Connection, LinkListener
 from agent.printer.connector import Connector
+from agent.printer.direct_control import DirectControl
 from agent.printer.heat import HeatGuard, Surroundings
 from agent.printer.link import PrinterLink
-from agent.printer.print_access import Wanted
+from agent.printer.print_access import PrintHabits, Wanted
 from agent.printer.print_run import PrintRun
-from agent.printer.replies import Action, ErrorSeverity, PrinterError, Reply, TemperatureReport
+from agent.printer.replies import Action, ErrorSeverity, Halted, PrinterError, Reply, TemperatureReport
 from agent.printer.safety import Action as HeatAction
 from agent.printer.safety import Alarm
-from agent.printer.takeover import HOST_BASES
-from agent.printer.tracker import Tracked, answered, track
+from agent.printer.stop_path import EmergencyParser
+from agent.printer.tracker import Tracked, halt_words, track
 from agent.printer.transcript import Transcript
 
 TICK_S = 1.0
@@ -39,11 +39,14 @@ SAMPLES = 600
 POLL_EVERY_S = 3.0
 """Temperature polling where the firmware cannot report by itself."""
 CONSOLE_POLL_S = 0.1
+SETTLE_S = 5.0
+"""For a command that is executed at once, on a board that has just answered."""
+HALT_REMEDY = "reset the printer, then `fabunit printer connect`"
 ERROR_DOUBT_S = 0.5
 """A refused line has been sent again by then; whatever was damaged in the refusal is known to be just that."""
 
 
-class PrinterService:
+class PrinterService(DirectControl):
     """One printer. `run` keeps it connected; the other methods may be called at any time."""
 
     def __init__(
@@ -51,31 +54,24 @@ class PrinterService:
         profile: PrinterProfile,
         connector: Connector,
         *,
-        ejects: bool = False,
+        habits: PrintHabits | None = None,
         resume_expected: bool = False,
     ) -> None:
-        """`ejects`: the profile's eject script clears the bed after a completed print.
-
-        `resume_expected`: a print is to be taken over, so the firmware's line counter must not be touched.
-        """
-        self.ejects = ejects
-        self.profile = profile
+        """`resume_expected`: a print is to be taken over, so the firmware's line counter must not be touched."""
+        super().__init__(profile)
+        self.habits = habits or PrintHabits()
         self.transcript = Transcript()
         self._connector = connector
         self._resume_expected = resume_expected
         self._log = structlog.get_logger("printer")
-        self._shown = Shown()
         listener = LinkListener(self._on_reply, self._on_link, lambda: self._run is not None)
         self._connection = Connection(connector, self.transcript, self._shown, listener)
-        self._tracked = Tracked()
         self._samples: deque[Sample] = deque(maxlen=SAMPLES)
-        self._run: PrintRun | None = None
         self._run_over = asyncio.Event()
         self._suspending = False
         self._cooling: asyncio.Future[None] | None = None
         self._heat = HeatGuard(profile, time.monotonic())
         self._last_poll = 0.0
-        self._random = random.SystemRandom()
 
     async def run(self) -> None:
         """Keep the printer connected and watched until cancelled. Raises when the printer thread has a defect."""
@@ -85,11 +81,15 @@ class PrinterService:
 
     async def _on_link(self, link: PrinterLink) -> None:
         """A connection has come up; nobody uses it yet."""
-        self._tracked = Tracked(temperatures=self._tracked.temperatures)
+        self._tracked = Tracked(temperatures={**self._tracked.temperatures, **link.identity.temperatures})
         self._heat = HeatGuard(self.profile, time.monotonic(), self._connector.model_speed(link.identity))
         if self._run is None and not self._resume_expected:
             try:
                 await self._host_session(link)
+                if dead_man.can_be_set(
+                    link.identity, self.habits.dead_man_s
+                ):  # of a print that lost its port
+                    await link.command(dead_man.command(0), SETTLE_S)
             except FabunitError as error:
                 self._log.warning("line_number_not_set", detail=error.message)
 
@@ -105,12 +105,6 @@ class PrinterService:
         """Since when the port is there but nobody answers on it."""
         return self._connection.unanswered_since
 
-    @property
-    def dialect_name(self) -> str:
-        """The firmware's dialect; empty while no printer is connected."""
-        link = self._connection.link
-        return link.identity.dialect.name if link is not None else ""
-
     async def ready_link(self, timeout_s: float) -> PrinterLink | None:
         """An answering link, or None when there was none in time."""
         return await self._connection.ready_link(timeout_s)
@@ -118,10 +112,6 @@ class PrinterService:
     def set_state(self, state: PrinterState, detail: str = "") -> None:
         """Show this state."""
         self._shown.set(state, detail)
-
-    def host_base(self) -> int:
-        """A random first number for lines of the host's own."""
-        return self._random.randrange(HOST_BASES.start, HOST_BASES.stop - 100_000)
 
     # -- printing -----------------------------------------------------------------------------------------------
 
@@ -157,7 +147,7 @@ class PrinterService:
         run = self._running()
         if self._shown.state in (PrinterState.PAUSED, PrinterState.PAUSING):
             msg = "the print is already paused"
-            raise RefusedError(msg, code="paused", remedy="Use `fabunit resume`.")
+            raise RefusedError(msg, code="paused", remedy="use `fabunit resume`")
         run.want(Wanted.PAUSE, reason, detail)
 
     async def resume(self) -> None:
@@ -194,83 +184,24 @@ class PrinterService:
         """Emergency stop, ahead of everything."""
         if self._connection.link is None:
             msg = "no printer is connected: nothing can be sent to it"
-            raise RefusedError(msg, code="offline", remedy="Switch the printer off at its mains switch.")
+            raise RefusedError(msg, code="offline", remedy="switch the printer off at its mains switch")
         self._halt(reason, detail)
 
     def _halt(self, reason: Reason, detail: str) -> None:
         if self._connection.link is not None:
-            self._connection.link.emergency()
+            resets = self.habits.stop_resets
+            if resets is None:
+                resets = self._connector.stop_path.parser is not EmergencyParser.PROVEN
+            self._connection.link.emergency(resets_board=resets)
         if self._run is not None:
             self._run.stopped(reason, detail)
-        self.set_state(PrinterState.HALTED, f"{detail}; reset the printer, then `fabunit printer connect`")
+        self.set_state(PrinterState.HALTED, f"{detail}; {HALT_REMEDY}")
 
     def _running(self) -> PrintRun:
         if self._run is None:
             msg = "nothing is being printed"
             raise RefusedError(msg, code="not_printing")
         return self._run
-
-    # -- direct control -----------------------------------------------------------------------------------------
-
-    async def connect(self, port: str | None = None) -> None:
-        """Connect (again); a halted board is reset through DTR where the port can do that."""
-        self._connection.connect(port)
-
-    async def disconnect(self) -> None:
-        """Let the port go; refused while printing."""
-        if self._run is not None:
-            msg = "the printer is printing"
-            raise RefusedError(msg, code="printing", remedy="Cancel the print first.")
-        self._connection.disconnect()
-
-    async def command(self, line: str) -> list[str]:
-        """One console line under the safety rules; returns the printer's reply lines."""
-        text = commands.checked(line, self.profile, self.dialect_name)
-        return await (await self._idle_link(beside_a_part=not commands.homes(text))).command(text)
-
-    async def home(self, axes: str = "") -> None:
-        """Home all axes, or those named (any of XYZ); refused beside a half-made part."""
-        await (await self._idle_link(beside_a_part=False)).command(commands.home(axes))
-
-    async def heat(self, heater: str, celsius: float) -> None:
-        """Set one target; refused above the profile's limit."""
-        await (await self._idle_link()).command(commands.heat(heater, celsius, self.profile))
-
-    async def cool(self) -> None:
-        """All heaters and the part fan off."""
-        link = await self._idle_link()
-        for command in commands.cool(self.profile):
-            await link.command(command)
-
-    async def answer_prompt(self, choice: int) -> None:
-        """Answer the printer's question with the choice of this index."""
-        link = self._connected()
-        prompt = self._tracked.prompt
-        if prompt is None:
-            msg = "the printer does not ask anything"
-            raise RefusedError(msg, code="no_prompt")
-        link.urgent(commands.answer(choice, prompt, link.identity))
-        self._tracked = answered(self._tracked)
-
-    def _connected(self) -> PrinterLink:
-        if self._connection.link is None:
-            msg = f"no printer is connected ({self._shown.detail or self._shown.state.value})"
-            raise RefusedError(msg, code="offline", remedy="See `fabunit printer info` and `fabunit ports`.")
-        return self._connection.link
-
-    async def _idle_link(self, *, beside_a_part: bool = True) -> PrinterLink:
-        link = self._connected()
-        if self._run is None:
-            await self._host_session(link)
-        elif not (beside_a_part and self._shown.state is PrinterState.PAUSED):
-            msg = f"the printer is {self._shown.state.value}"
-            remedy = "Pause or cancel the print first." if beside_a_part else "Cancel the print first."
-            raise RefusedError(msg, code="printing", remedy=remedy)
-        return link
-
-    async def _host_session(self, link: PrinterLink) -> None:
-        if link.engine.base not in HOST_BASES:
-            await link.open_session(self.host_base())
 
     # -- what the printer says ------------------------------------------------------------------------------------
 
@@ -279,6 +210,10 @@ class PrinterService:
         self._tracked = track(self._tracked, reply, now)
         if isinstance(reply, TemperatureReport):
             self._alarms(self._heat.report(reply, now))
+        if isinstance(reply, Halted) and self._shown.state is not PrinterState.HALTED:
+            self.set_state(
+                PrinterState.HALTED, f"{halt_words(self._tracked, reply.text, now)}; {HALT_REMEDY}"
+            )
         run = self._run
         if run is None:
             return

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.domain.prints import PrintRecord
+from agent.domain.prints import LastContact, PrintRecord
 from agent.printer.dialects import Counter
 from agent.printer.handshake import Answered
 from agent.printer.procedures import PauseSnapshot
@@ -41,6 +41,32 @@ class Stand:
     where: Where
     line: int = 0
     snapshot: PauseSnapshot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """For how long nobody was at the printer before a takeover, in seconds; None when nobody knows."""
+
+    length_s: float | None
+
+    def is_longer_than(self, limit_s: float) -> bool:
+        """Whether a person should look at the part first; what is not known counts as long."""
+        return self.length_s is None or self.length_s > limit_s
+
+    def sentence(self, line: int) -> str:
+        """What happened, and what the two answers do."""
+        lasted = "an unknown time" if self.length_s is None else _spoken(self.length_s)
+        return (
+            f"nobody was at the printer for {lasted}; the nozzle is lifted off the part. "
+            f"`fabunit resume` prints on behind line {line}, `fabunit cancel` ends the print"
+        )
+
+
+def gap_of(contact: LastContact | None, now: float) -> Gap:
+    """The time since the last contact; `now` is monotonic."""
+    if contact is None or contact.age_s is None:
+        return Gap(None)
+    return Gap(contact.age_s + max(0.0, now - contact.since_s))
 
 
 def stand_of(
@@ -84,3 +110,7 @@ def _by_checkpoint(snapshot: PauseSnapshot | None) -> Stand:
     if snapshot is None or snapshot.stage == "starting":
         return Stand(Where.BEGINNING)
     return Stand(Where.CHECKPOINT, snapshot.line, snapshot)
+
+
+def _spoken(length_s: float) -> str:
+    return f"{length_s:.0f} s" if length_s < 120 else f"{length_s / 60:.0f} minutes"

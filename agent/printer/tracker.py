@@ -10,6 +10,7 @@ from agent.printer.replies import (
     Action,
     Busy,
     BusyKind,
+    ErrorSeverity,
     Halted,
     PositionReport,
     PrinterError,
@@ -17,6 +18,8 @@ from agent.printer.replies import (
     TemperatureReport,
 )
 
+HALT_CAUSE_S = 10.0
+"""A firmware says why and halts within a moment; an older error is another story."""
 _WATCHED = frozenset("BC")
 """Heaters by letter; other letters of a report (P probe, A ambient, X heatbreak) are sensors."""
 
@@ -31,6 +34,8 @@ class Tracked:
     prompt: Prompt | None = None
     message: str = ""
     waiting_for_user: bool = False
+    trouble: str = ""
+    trouble_at: float = 0.0
 
 
 def track(state: Tracked, reply: Reply, now: float) -> Tracked:
@@ -48,6 +53,8 @@ def track(state: Tracked, reply: Reply, now: float) -> Tracked:
             return replace(state, waiting_for_user=True, prompt=prompt)
         case Busy():
             return replace(state, waiting_for_user=False) if state.waiting_for_user else state
+        case PrinterError(text=text, severity=severity) if severity is not ErrorSeverity.HARMLESS:
+            return replace(state, message=text, trouble=text, trouble_at=now)
         case PrinterError(text=text) | Halted(text=text):
             return replace(state, message=text)
         case _:
@@ -57,6 +64,14 @@ def track(state: Tracked, reply: Reply, now: float) -> Tracked:
 def answered(state: Tracked) -> Tracked:
     """The prompt was answered or has become meaningless."""
     return replace(state, prompt=None, waiting_for_user=False)
+
+
+def halt_words(state: Tracked, halt: str, now: float) -> str:
+    """Why the firmware halted, in its own words: the error it named just before, then the halt itself."""
+    words = _bare(halt)
+    if not state.trouble or now - state.trouble_at > HALT_CAUSE_S or _bare(state.trouble) in words:
+        return words
+    return f"{_bare(state.trouble)}; {words}"
 
 
 def is_heater(key: str) -> bool:
@@ -75,3 +90,7 @@ def _action(state: Tracked, name: str, argument: str) -> Tracked:
     if name == "notification":
         return replace(state, message=argument)
     return state
+
+
+def _bare(text: str) -> str:
+    return text.removeprefix("Error:").strip()

@@ -36,7 +36,7 @@ class Alarms:
             instant = min(instant, board.idle_since + WAIT_S)
         if board.refusing:  # halted already: nothing more to protect
             return instant
-        if board.inactive_limit_s:
+        if board.inactive_limit_s and not board.dead_man_held:
             instant = min(instant, self._inactive_at())
         if self._fault_at != inf:
             instant = min(instant, self._breaks_at())
@@ -54,11 +54,11 @@ class Alarms:
             board.idle_since = now
         if board.refusing:
             return False
-        if board.inactive_limit_s and self._inactive_at() <= now:
-            board.kill(
-                f"Error:!! KILL caused by too much inactive time - current command: {board.last_text}",
-                cause="inactive",
+        if board.inactive_limit_s and not board.dead_man_held and self._inactive_at() <= now:
+            board.error(
+                f"Error:!! KILL caused by too much inactive time - current command: {board.last_text}"
             )
+            board.kill(cause="inactive")
             return True
         poke = self._fault_at != inf and self._breaks_at() <= now
         if poke:
@@ -74,7 +74,7 @@ class Alarms:
                 board.say(reports.auto_report(board.dialect.report_style, board.temperatures()))
             board.temperature_at += board.temperature_every_s
         if board.position_at <= now:
-            board.say(reports.position(board.dialect.report_style, board.motion, now))
+            board.say(board.position())
             board.position_at += board.position_every_s
 
     def _inactive_at(self) -> float:
@@ -101,8 +101,7 @@ class Alarms:
         instant, reason = heater.trip()
         if instant > now:
             return False
-        dialect = self._board.dialect
-        self._board.kill(
-            dialect.thermal_format.format(reason=reason, heater=heater.spec.label), cause=f"thermal: {reason}"
-        )
+        board, dialect = self._board, self._board.dialect
+        label = dialect.hotend_label if heater is board.hotend else heater.spec.label
+        board.kill(dialect.thermal_format.format(reason=reason, heater=label), cause=f"thermal: {reason}")
         return True

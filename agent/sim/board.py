@@ -9,8 +9,9 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from agent.sim import reports
-from agent.sim.dialects import Dialect, ReportStyle
+from agent.sim import reports, settings
+from agent.sim.builds import CAPABILITIES, Feature, knows
+from agent.sim.dialects import Dialect
 from agent.sim.faults import FaultyLine, LineFaults
 from agent.sim.heaters import BED, HOTEND, Heater, ThermalFault
 from agent.sim.lines import LineCounter
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 KEEPALIVE_S = 2.0  # M113 default
 COLD_C = 170.0  # Marlin's EXTRUDE_MINTEMP
+LONGEST_EXTRUSION_MM = 200.0  # Marlin's EXTRUDE_MAXLENGTH
 
 
 class Board:
@@ -52,8 +54,8 @@ class Board:
         )
         self.hotend = Heater(HOTEND, config.speed)
         self.bed = Heater(BED, config.speed)
-        built = config.emergency_parser
-        self.emergency_parser = dialect.emergency_parser if built is None else built
+        self.features = _features(config, dialect)
+        self.emergency_parser = Feature.EMERGENCY_PARSER in self.features
         self.start(0.0)
 
     def start(self, now: float) -> None:
@@ -62,6 +64,8 @@ class Board:
         self.counter = LineCounter(self.dialect)
         self.planner = Planner(self.config.planner, self.config.speed)
         self.motion = Motion(self.planner)
+        self.tuning = settings.Tuning()
+        self.print_timer = settings.PrintTimer()
         self.cleaning_until = now  # after a quick stop no move is taken before this
         self.hotend.set_target(0.0, now)
         self.bed.set_target(0.0, now)
@@ -70,12 +74,14 @@ class Board:
         self.keepalive_s = KEEPALIVE_S
         self.inactive_limit_s = 0.0
         self.last_activity = now  # of the dead-man timer
+        self.dead_man_held = False  # a wait for a person that holds it back
         self.idle_since = now  # last command or "wait"
         self.temperature_every_s = 0.0
         self.temperature_at = inf
         self.position_every_s = 0.0
         self.position_at = inf
         self.cold_extrusion_allowed = False
+        self.extrude_min_c = COLD_C
         self.waiting_for_heat = False
         self.waiting_for_user = False
         self.last_text = ""
@@ -94,8 +100,16 @@ class Board:
         self.transmit.put(data, self.now)
 
     def error(self, text: str) -> None:
-        """Send a line that ends the way error lines do."""
+        """Send a line that ends the way lines about line numbers do."""
         self.say(text, self.dialect.error_eol)
+
+    def has(self, feature: Feature) -> bool:
+        """Whether this board's firmware was built with a feature."""
+        return feature in self.features
+
+    def knows(self, code: str) -> bool:
+        """Whether this board's firmware was built with a command, if its family has it at all."""
+        return knows(self.features, code)
 
     def ok(self, suffix: str = "") -> None:
         """Send a plain ok, or one that carries data; nothing where the ok went out on receipt."""
@@ -109,10 +123,14 @@ class Board:
         self.say("//action:prompt_button Continue")
         self.say("//action:prompt_show")
 
-    def built(self, line: str) -> str:
-        """A line of M115 with the capabilities this board was built with."""
-        if line.startswith("Cap:EMERGENCY_PARSER:"):
-            return f"Cap:EMERGENCY_PARSER:{int(self.emergency_parser)}"
+    def built(self, line: str) -> str | None:
+        """A line of M115 as this board's build has it; None when it has no such line."""
+        if line.startswith("Cap:"):
+            name, _, value = line[4:].partition(":")
+            feature = CAPABILITIES.get(name)
+            return f"Cap:{name}:{value if feature is None else int(feature in self.features)}"
+        if line.startswith("area:"):
+            return line if Feature.GEOMETRY in self.features else None
         if line.startswith("FIRMWARE_NAME") and self.config.speed != 1.0:
             return f"{line} MODEL_SPEED:{self.config.speed:g}"  # so that a host's heat rules keep the model's time
         return line
@@ -125,23 +143,39 @@ class Board:
         lines = ["start"]
         if dialect.reset_line is not None:
             lines.append(cause if cause == "PowerUp" else dialect.reset_line)
-        lines += [*dialect.banner, *self.settings()]
-        if dialect.host_prompts:
+        lines += [*dialect.banner, *self.loaded(), *settings.all_lines(self)]
+        if Feature.HOST_PROMPTS in self.features:
             lines.append("//action:prompt_end")
+        return lines
+
+    def loaded(self) -> list[str]:
+        """What Marlin says when it has loaded its settings, from an EEPROM or from the build itself."""
+        version = self.dialect.eeprom_version
+        if not version:
+            return []
+        if Feature.EEPROM not in self.features:
+            return self.reverted()
+        lines = [f"echo:{version} stored settings retrieved {settings.EEPROM_FACTS}"]
+        if Feature.HOST_PROMPTS in self.features:
+            lines.append("//action:notification Stored settings retrieved")
+        return lines
+
+    def reverted(self) -> list[str]:
+        """What Marlin says when it has gone back to the settings of the build."""
+        lines = ["echo:Hardcoded Default Settings Loaded"]
+        if Feature.HOST_PROMPTS in self.features:
+            lines.insert(0, "//action:notification Hardcoded Default Settings Loaded")
         return lines
 
     def temperatures(self) -> str:
         """The temperature report of this dialect."""
         return reports.temperatures(self.dialect.report_style, self.hotend, self.bed, self.now)
 
-    def settings(self) -> list[str]:
-        """The lines of M503."""
-        style = self.dialect.report_style
-        if style is ReportStyle.MARLIN:
-            return reports.settings(self.motion, comments=True)
-        if style in (ReportStyle.MARLIN_OLD, ReportStyle.PRUSA):
-            return reports.settings(self.motion, comments=False)
-        return []
+    def position(self, *, projected: bool | None = None) -> str:
+        """A position line; `projected` as in `reports.position`, by default as the dialect's M114 does it."""
+        if projected is None:
+            projected = self.dialect.projects_position
+        return reports.position(self.dialect.report_style, self.motion, self.now, projected=projected)
 
     def event(self, name: str, **details: object) -> None:
         """Write an event into the ledger."""
@@ -162,7 +196,7 @@ class Board:
         """Drop all motion at once."""
         place = self.planner.stop(self.now)
         if place is not None:
-            self.motion.set_position(place)
+            self.motion.stopped_at(place)
         self.cleaning_until = self.now + cleaning_s / self.config.speed
 
     def set_heat(self, heater: Heater, target_c: float) -> None:
@@ -175,16 +209,15 @@ class Board:
         hotend = self.hotend
         if self.cold_extrusion_allowed:
             return False
-        if hotend.fault is ThermalFault.NONE and hotend.target >= COLD_C and hotend.holding(self.now):
+        limit = self.extrude_min_c
+        if hotend.fault is ThermalFault.NONE and hotend.target >= limit and hotend.holding(self.now):
             return False
-        return hotend.reading(self.now) < COLD_C
+        return hotend.reading(self.now) < limit
 
     def move_to(self, end: Position, *, slowed: bool = True) -> None:
         """Plan a straight move; the planner must have room."""
         motion = self.motion
-        cold = end[3] != motion.position[3] and self.too_cold()
-        if cold:
-            self.say(self.dialect.cold_text)
+        cold = end[3] != motion.position[3] and self._refuses_extrusion(end[3] - motion.position[3])
         resting = not self.planner.count
         if motion.line_to(end, self.now, cold=cold, slowed=slowed):
             self.last_activity = self.now
@@ -192,6 +225,17 @@ class Board:
             current.moves += 1
             if resting:
                 self._end_of_rest()
+
+    def _refuses_extrusion(self, length_mm: float) -> bool:
+        """Says why the extruder's part of a move is left out, if it is."""
+        if self.too_cold():
+            self.say(self.dialect.cold_text)
+            return True
+        long_text = self.dialect.long_text
+        if long_text is None or abs(length_mm * self.motion.flow_percent) <= LONGEST_EXTRUSION_MM * 100.0:
+            return False
+        self.say(long_text)
+        return True
 
     def _end_of_rest(self) -> None:
         """A move came while the planner was empty: tell starvation from waiting for a command."""
@@ -233,12 +277,22 @@ class Board:
     def kill(self, *lines: str, cause: str) -> None:
         """Heaters off, motors off, the dialect's last words; the board is dead until a reset."""
         for line in (*lines, *self.dialect.kill_lines):
-            self.error(line)
+            self.say(line)
+        if Feature.HOST_ACTIONS in self.features:
+            self.say("//action:poweroff")
         self.hotend.set_target(0.0, self.now)
         self.bed.set_target(0.0, self.now)
         place = self.planner.stop(self.now)
         if place is not None:
-            self.motion.set_position(place)
+            self.motion.stopped_at(place)
         self.kill_reason = cause
         self.statistics.kills += 1
         self.event("kill", cause=cause)
+
+
+def _features(config: FirmwareConfig, dialect: Dialect) -> frozenset[Feature]:
+    """The build's features, with those the configuration switches by themselves."""
+    if config.emergency_parser is None:
+        return dialect.features
+    parser = frozenset({Feature.EMERGENCY_PARSER})
+    return dialect.features | parser if config.emergency_parser else dialect.features - parser

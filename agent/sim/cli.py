@@ -24,6 +24,7 @@ DIALECT_NAMES = (
     "smoothieware",
     "klipper",
 )
+BUILD_NAMES = ("full", "host", "default")
 THERMAL_FAULTS = ("none", "runaway", "disconnected", "stuck", "mosfet")
 
 
@@ -57,6 +58,11 @@ _LINES = click.IntRange(min=1)
     "--dialect", type=DialectName(), default="marlin-2.1", show_default=True, help="Firmware family."
 )
 @click.option(
+    "--build",
+    type=click.Choice(BUILD_NAMES),
+    help="What it was compiled with, where the dialect has several builds [default: full].",
+)
+@click.option(
     "--baud", type=click.IntRange(min=0), default=0, help="Pace the wire; 0 = native USB [default: 0]."
 )
 @click.option(
@@ -72,6 +78,13 @@ _LINES = click.IntRange(min=1)
     help="Motion, heating and dwell run this many times faster than real.",
 )
 @click.option(
+    "--dead-man-speed",
+    type=click.FloatRange(min=1.0, max=1e6),
+    default=1.0,
+    show_default=True,
+    help="The clock of M85 runs this many times faster than real.",
+)
+@click.option(
     "--command-us", type=click.FloatRange(min=0.0), default=0.0, help="Processor time per command, µs."
 )
 @click.option("--ledger", type=click.Path(path_type=Path), help="Write every executed command (JSON lines).")
@@ -80,9 +93,7 @@ _LINES = click.IntRange(min=1)
     "--control", type=click.Path(path_type=Path), help="Unix socket that takes words like reset, unplug."
 )
 @click.option("--advanced-ok", is_flag=True, help="ok carries N, P and B.")
-@click.option(
-    "--emergency-parser/--no-emergency-parser", default=None, help="[default: as the dialect is built]"
-)
+@click.option("--emergency-parser/--no-emergency-parser", default=None, help="[default: as the build has it]")
 @click.option("--deaf-parser", is_flag=True, help="Announce the emergency parser but never feed it.")
 @click.option("--resend-ok/--no-resend-ok", default=True, help="An ok follows each Resend [default: yes].")
 @click.option("--tight-resend", is_flag=True, help='Write "Resend:2" without the blank.')
@@ -122,11 +133,14 @@ def simulate(**options: Any) -> None:
     Opening the printed port talks to a firmware model with real buffers, motion time and heat. The ledger holds what
     it executed, byte for byte.
     """
-    from agent.sim.server import Server  # noqa: PLC0415 - keeps `--help` fast
+    from agent.sim.builds import UnknownBuildError  # noqa: PLC0415 - keeps `--help` fast
+    from agent.sim.server import Server  # noqa: PLC0415
 
     paths = _paths(options)
     try:
         server = Server(_config(options), paths)
+    except UnknownBuildError as error:
+        raise click.BadParameter(str(error), param_hint="--build") from error
     except OSError as error:
         raise click.ClickException(_reason(error)) from error
 
@@ -168,11 +182,13 @@ def _config(options: dict[str, Any]) -> FirmwareConfig:
 
     same = (
         "dialect",
+        "build",
         "baud",
         "rx_buffer",
         "slots",
         "planner",
         "speed",
+        "dead_man_speed",
         "advanced_ok",
         "emergency_parser",
         "deaf_parser",

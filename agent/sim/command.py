@@ -36,10 +36,12 @@ class Command:
         return self._parameters
 
     def numbers(self) -> list[tuple[str, float]]:
-        """All letters with their values, in the order given."""
+        """All letters that have a value, in the order given."""
         found = []
         for letter, digits in _PARAMETER.findall(self.rest):
-            value = float(digits) if digits else 0.0
+            if not digits:
+                continue
+            value = float(digits)
             if not -_VALUE_LIMIT < value < _VALUE_LIMIT:
                 value = _VALUE_LIMIT if value > 0.0 else -_VALUE_LIMIT
             found.append((letter, value))
@@ -50,21 +52,17 @@ class Command:
         return letter in self.parameters
 
     def number(self, letter: str) -> float | None:
-        """The value of a letter; 0 when it has none; None when the letter is absent. Held within ±1e6."""
+        """The value of a letter, held within ±1e6; None when the letter or its value is absent (`M104 S`)."""
         value = self.parameters.get(letter)
-        if value is None:
-            return None
-        return max(-_VALUE_LIMIT, min(_VALUE_LIMIT, float(value))) if value else 0.0
+        return max(-_VALUE_LIMIT, min(_VALUE_LIMIT, float(value))) if value else None
 
     def line_number(self) -> int | None:
-        """The value of N, a signed 32-bit number in firmwares (no coordinate, so it has no ±1e6 limit)."""
+        """The value of N, a signed 32-bit number in firmwares (no coordinate, so without the ±1e6 limit), or None."""
         text = self.parameters.get("N")
-        if text is None:
-            return None
-        return max(-(2**31), min(2**31 - 1, int(float(text)))) if text else 0
+        return max(-(2**31), min(2**31 - 1, int(float(text)))) if text else None
 
     def value(self, letter: str, default: float) -> float:
-        """The value of a letter, or `default` when the letter is absent."""
+        """The value of a letter, or `default` when there is none."""
         number = self.number(letter)
         return default if number is None else number
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from agent.sim import reports
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
     from agent.sim.heaters import Heater
 
 RESIDENCY_S = 10.0  # Marlin's TEMP_RESIDENCY_TIME: so long within the window before M109 or M190 ends
-REPORT_EVERY_S = 1.0
+REPORT_EVERY_S = 1.0  # and at once when the wait begins
+COOLING_SLOPE_C = 1.5  # M109 R0 ends when the temperature fell by less ...
+COOLING_CHECK_S = 60.0  # ... within this time
+BED_MIN_C = 5.0  # Marlin's BED_MINTEMP: a higher target counts as printing
 EXTRUDERS = 1
 
 
@@ -26,6 +30,8 @@ def _wrong_tool(board: Board, command: Command) -> bool:
     tool = command.number("T")
     if tool is None or 0 <= tool < EXTRUDERS or command.code in ("M140", "M190"):
         return False
+    if not board.dialect.names_extruders:
+        return False  # there is only one, whatever its name
     board.say(f"echo:{command.code} Invalid extruder {int(tool)}")
     return True
 
@@ -35,6 +41,7 @@ def set_target(board: Board, command: Command) -> None:
     target = command.number("S")
     if target is not None and not _wrong_tool(board, command):
         board.set_heat(_heater(board, command), target)
+        _run_print_timer(board, may_start=False)
 
 
 def heat_and_wait(board: Board, command: Command) -> Wait | None:
@@ -48,31 +55,64 @@ def heat_and_wait(board: Board, command: Command) -> Wait | None:
     if target is None:
         return None
     board.set_heat(heater, target)
-    if not heater.target or (not waits_for_cooling and heater.reading(board.now) > heater.target + 1.0):
+    _run_print_timer(board, may_start=True)
+    if not waits_for_cooling and (not heater.target or heater.reading(board.now) > heater.target + 1.0):
         return None
-    return _wait_for_heat(board, heater)
+    return _wait_for_heat(board, heater) if heater.target else _wait_for_cold(board, heater)
+
+
+def _run_print_timer(board: Board, *, may_start: bool) -> None:
+    """Marlin starts its print timer with a wait for heat, and stops it when all heaters are off."""
+    if board.hotend.target > board.extrude_min_c / 2.0 or board.bed.target > BED_MIN_C:
+        if may_start:
+            board.print_timer.start(board.now)
+    else:
+        board.print_timer.stop(board.now)
 
 
 def _wait_for_heat(board: Board, heater: Heater) -> Wait:
     board.waiting_for_heat = True
     scale = board.config.speed
-    began = board.now
-    report_at = began + REPORT_EVERY_S
-    is_bed = heater is board.bed
+    report_at = began = board.now
+    # Marlin stays a third longer when the target is held from the beginning
+    residency_s = RESIDENCY_S * (4.0 / 3.0 if heater.holding(began) else 1.0)
     while board.waiting_for_heat and heater.target:
         board.last_activity = board.now  # blocking heat-up holds the dead-man timer (M85) back
         reached = max(began, heater.reached_at())
-        done = reached + RESIDENCY_S / scale
+        done = reached + residency_s / scale
         if board.now >= done:
             break
         if board.now >= report_at:
-            left = None if board.now < reached else int((done - board.now) * scale)
-            report = board.temperatures()
-            style = board.dialect.report_style
-            board.say(reports.heating_wait(style, report, board.hotend, board.now, left, bed=is_bed))
+            _say_waiting(
+                board, heater, int((done - board.now) * scale) if began < board.now >= reached else None
+            )
             report_at += REPORT_EVERY_S
         yield min(report_at, done)
     board.waiting_for_heat = False
+
+
+def _wait_for_cold(board: Board, heater: Heater) -> Wait:
+    """M109 R0: Marlin waits until a minute brings hardly any cooling."""
+    board.waiting_for_heat = True
+    report_at = check_at = board.now
+    before = inf
+    while board.waiting_for_heat:
+        board.last_activity = board.now
+        if board.now >= check_at:
+            here = heater.reading(board.now)
+            if before - here < COOLING_SLOPE_C:
+                break
+            before, check_at = here, board.now + COOLING_CHECK_S / board.config.speed
+        if board.now >= report_at:
+            _say_waiting(board, heater, None)
+            report_at += REPORT_EVERY_S
+        yield min(report_at, check_at)
+    board.waiting_for_heat = False
+
+
+def _say_waiting(board: Board, heater: Heater, left_s: int | None) -> None:
+    style, text = board.dialect.report_style, board.temperatures()
+    board.say(reports.heating_wait(style, text, board.hotend, board.now, left_s, bed=heater is board.bed))
 
 
 def report(board: Board, _command: Command) -> None:
@@ -108,13 +148,15 @@ def fan(board: Board, command: Command) -> None:
 
 def cold_extrusion(board: Board, command: Command) -> None:
     """M302: P1 allows cold extrusion, S sets its limit (0 allows it)."""
+    limit = command.number("S")
+    if limit is not None:
+        board.extrude_min_c = limit
+        board.cold_extrusion_allowed = limit <= 0.0
     if command.has("P"):
-        board.cold_extrusion_allowed = bool(command.value("P", 0.0))
-    elif command.has("S"):
-        board.cold_extrusion_allowed = command.value("S", 170.0) <= 0.0
-    else:
+        board.cold_extrusion_allowed = bool(command.value("P", 1.0))
+    elif limit is None:
         state = "en" if board.cold_extrusion_allowed else "dis"
-        board.say(f"echo:Cold extrudes are {state}abled (min temp 170C)")
+        board.say(f"echo:Cold extrudes are {state}abled (min temp {board.extrude_min_c:.0f}C)")
 
 
 HANDLERS: dict[str, Handler] = {

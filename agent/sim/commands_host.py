@@ -6,15 +6,18 @@ import re
 from math import inf
 from typing import TYPE_CHECKING
 
+from agent.sim.builds import Feature
 from agent.sim.commands_heat import EXTRUDERS
 from agent.sim.dialects import ReportStyle
+from agent.sim.settings import SettingsStyle
 from agent.sim.waiting import Handler, Wait, for_model_time, until, until_still
 
 if TYPE_CHECKING:
     from agent.sim.board import Board
     from agent.sim.command import Command
 
-_M118_FLAG = re.compile(r"[ ]*([AEP])(\d+)[ ]?")
+_M118_FLAG = re.compile(r"(?:[AE]1|P\d) *")
+MAX_FLAGS = 3  # of M118
 MAX_KEEPALIVE_S = 60.0
 
 
@@ -33,10 +36,10 @@ def pause_for_user(board: Board, command: Command) -> Wait:
         limit = command.value("S", command.value("P", 0.0) / 1000.0) / board.config.speed
         text = ""
     yield from until_still(board)
-    if board.dialect.host_prompts:
+    if text and not board.has(Feature.DISPLAY):
+        board.say(f"echo:{text}", board.dialect.message_eol)
+    if board.has(Feature.HOST_PROMPTS):
         board.prompt(text or f"{command.code} Stop")
-    elif text:
-        board.say(f"echo:{text}")
     yield from _until_user(board, board.now + limit if limit > 0.0 else inf)
 
 
@@ -44,9 +47,12 @@ def change_filament(board: Board, _command: Command) -> Wait:
     """M600: parks, then waits for the person."""
     yield from until_still(board)
     yield from for_model_time(board, 4.0)
-    if board.dialect.host_prompts:
+    if board.has(Feature.HOST_PROMPTS):
         board.prompt("Nozzle Parked")
+    board.dead_man_held = board.dialect.holds_dead_man
     yield from _until_user(board, inf)
+    board.dead_man_held = False
+    board.last_activity = board.now
     yield from for_model_time(board, 4.0)
 
 
@@ -81,19 +87,16 @@ def set_number(board: Board, command: Command) -> None:
 
 def identify(board: Board, _command: Command) -> None:
     """M115."""
-    lines = board.dialect.m115
+    lines = [line for line in map(board.built, board.dialect.m115) if line is not None]
     if board.dialect.report_style is ReportStyle.KLIPPER:
         board.ok(f" {lines[0]}")
         board.ok_done = True
         return
     for line in lines:
-        board.say(board.built(line))
-
-
-def settings(board: Board, _command: Command) -> None:
-    """M503."""
-    for line in board.settings():
-        board.say(line)
+        if line.startswith("Cap:"):
+            board.error(line)  # Marlin 2.0 ends these the way it ends its errors
+        else:
+            board.say(line)
 
 
 def keepalive(board: Board, command: Command) -> None:
@@ -106,45 +109,44 @@ def keepalive(board: Board, command: Command) -> None:
 
 
 def dead_man(board: Board, command: Command) -> None:
-    """M85: kill after S seconds without motion, 0 = never."""
-    seconds = command.number("S")
-    if seconds is not None:
-        board.inactive_limit_s = max(0.0, seconds)
+    """M85: kill after S seconds without motion, counted from now; 0 = never. Marlin 2.1 tells when asked without S."""
+    if command.has("S"):
+        board.inactive_limit_s = max(0.0, command.value("S", 0.0)) / board.config.dead_man_speed
+        board.last_activity = board.now
+    elif board.dialect.settings_style is SettingsStyle.MARLIN_21:
+        board.say(f"Inactivity timeout {board.inactive_limit_s * board.config.dead_man_speed:.0f} s.")
 
 
 def message(board: Board, command: Command) -> None:
-    """M118: says a text to the host; A1 puts `//` before it, E1 `echo:`."""
-    text, prefix = command.rest, ""
-    match = _M118_FLAG.match(text)
-    while match:
-        if match[2] == "1" and match[1] in "AE":
-            prefix = "//" if match[1] == "A" else "echo:"
-        text = text[match.end() :]
+    """M118: says a text to the host; A1 marks an action command, E1 puts `echo:` before it."""
+    text, flags = command.rest, set()
+    for _ in range(MAX_FLAGS):
         match = _M118_FLAG.match(text)
-    board.say(prefix + text.lstrip(" "))
+        if match is None:
+            break
+        flags.add(match[0][0])
+        text = text[match.end() :]
+    echo = "echo:" if "E" in flags else ""
+    action = board.dialect.action_prefix if "A" in flags else ""
+    board.say(echo + action + text, board.dialect.message_eol)
 
 
 def tool(board: Board, command: Command) -> None:
-    """T: there is one extruder."""
+    """T: there is one extruder. Marlin 2.1 built for one takes any tool for it, older ones name the wrong one."""
     number = int(command.code[1:])
-    if number >= EXTRUDERS:
-        board.say(f"echo:T{number} Invalid extruder")
-    else:
+    if number < EXTRUDERS:
         board.tool = number
+    elif board.dialect.names_extruders:
+        board.say(f"echo:T{number} Invalid extruder")
 
 
-def restart(board: Board, _command: Command) -> None:
-    """M999 on a board that was never stopped: asks for the next line again."""
+def restart(board: Board, command: Command) -> None:
+    """M999 on a board that was never stopped: asks for the next line again, unless S1."""
+    if command.has("S") and command.value("S", 1.0):
+        return
     if board.dialect.report_style in (ReportStyle.MARLIN, ReportStyle.MARLIN_OLD, ReportStyle.PRUSA):
         board.say(board.dialect.resend_format.format(n=board.counter.last + 1))
         board.ok()
-
-
-def endstops(board: Board, _command: Command) -> None:
-    """M119."""
-    board.say("Reporting endstop status")
-    for i, axis in enumerate("xyz"):
-        board.say(f"{axis}_min: {'TRIGGERED' if board.motion.position[i] <= 0.0 else 'open'}")
 
 
 def beep(board: Board, command: Command) -> Wait:
@@ -161,9 +163,8 @@ def accept(_board: Board, _command: Command) -> None:
 _ACCEPTED_G = (10, 11, 17, 27)
 # fmt: off
 _ACCEPTED_M = (
-    75, 76, 77, 78, 73, 117, 42, 80, 81, 111, 149, 150, 200, 206, 207, 208,
-    209, 211, 217, 218, 250, 301, 304, 355, 402, 412, 420, 421, 425, 486, 500, 501,
-    502, 555, 569, 572, 593, 851, 900, 906, 913, 914,
+    78, 73, 117, 42, 80, 81, 120, 121, 149, 150, 207, 208, 209, 217, 218, 250, 355, 402, 412, 421, 425, 486, 555, 569,
+    572, 593, 906, 913, 914,
 )
 # fmt: on
 
@@ -179,11 +180,9 @@ HANDLERS: dict[str, Handler] = {
     "M112": kill,
     "M110": set_number,
     "M115": identify,
-    "M503": settings,
     "M113": keepalive,
     "M85": dead_man,
     "M118": message,
-    "M119": endstops,
     "M300": beep,
     "M999": restart,
 }

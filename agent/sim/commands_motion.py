@@ -1,11 +1,10 @@
-"""Commands that move or describe motion: G0-G3, G28, G29, G92, modes, limits, M114, M400, M410."""
+"""Commands that move or describe motion: G0-G3, G28, G29, G92, modes, M114, M119, M400, M410."""
 
 from __future__ import annotations
 
 from math import atan2, ceil, cos, hypot, pi, sin, sqrt
 from typing import TYPE_CHECKING
 
-from agent.sim import reports
 from agent.sim.dialects import ReportStyle
 from agent.sim.motion import AXES
 from agent.sim.waiting import Handler, Wait, for_model_time, until_still
@@ -54,7 +53,7 @@ def arc(board: Board, command: Command) -> Wait | None:
     end = tuple(start[i] if v is None else motion.target(i, v) for i, v in enumerate(values))
     centre = _arc_centre(board, command, end[0], end[1])
     if centre is None:
-        board.say("echo:Bad arc parameters" if board.dialect.busy_processing else "Error: Bad arc parameters")
+        board.say(board.dialect.bad_arc)
         return None
     points = _arc_points(start, (end[0], end[1], end[2], end[3]), centre, clockwise=command.code == "G2")
     return _run_arc(board, points)
@@ -66,7 +65,7 @@ def _arc_centre(board: Board, command: Command, x: float, y: float) -> tuple[flo
         r = command.value("R", 0.0)
         dx, dy = x - px, y - py
         chord = hypot(dx, dy)
-        if not r or not chord or chord > 2.0 * abs(r):
+        if not r or not chord:
             return None
         height = sqrt(max(0.0, r * r - chord * chord / 4.0))
         side = -1.0 if (command.code == "G2") != (r < 0.0) else 1.0
@@ -120,16 +119,25 @@ def home(board: Board, command: Command) -> Wait:
     axes = [i for i in range(3) if command.has(AXES[i])] or [0, 1, 2]
     if board.dialect.name == "prusa-mk3" and command.has("W"):
         axes = [0, 1, 2]
+    yield from _lift(board)
     for axis in axes:
-        yield from for_model_time(board, abs(motion.position[axis]) / HOMING_SPEED[axis] + HOMING_EXTRA_S)
-        place = list(motion.position)
-        place[axis] = 0.0
-        motion.set_position((place[0], place[1], place[2], place[3]))
-        motion.homed[axis] = True
+        way = abs(motion.native(motion.position)[axis])
+        yield from for_model_time(board, way / HOMING_SPEED[axis] + HOMING_EXTRA_S)
+        motion.set_home(axis)
+    yield from _lift(board)
     board.last_activity = board.now
     board.event("home", axes="".join(AXES[i] for i in axes))
     if board.dialect.busy_processing:
-        board.say(reports.position(board.dialect.report_style, motion, board.now))
+        board.say(board.position())
+
+
+def _lift(board: Board) -> Wait:
+    """Marlin 2.1 homes with the nozzle at least this high above the bed, and leaves it there."""
+    x, y, z, e = board.motion.position
+    lift = board.dialect.homing_lift_mm - board.motion.native(board.motion.position)[2]
+    if lift > 0.0:
+        yield from for_model_time(board, lift / HOMING_SPEED[2])
+        board.motion.set_position((x, y, z + lift, e))
 
 
 def level(board: Board, _command: Command) -> Wait:
@@ -158,27 +166,42 @@ def quick_stop(board: Board, _command: Command) -> Wait:
     yield from until_still(board)
 
 
-def set_position(board: Board, command: Command) -> Wait | None:
-    """G92."""
-    motion = board.motion
+def set_position(board: Board, command: Command) -> None:
+    """G92. Marlin 2 reports the position by itself, with the steps the motors have made by now."""
+    motion, dialect = board.motion, board.dialect
     values = [command.number(letter) for letter in AXES]
-    if all(v is None for v in values):
+    if dialect.g92_clears and all(v is None for v in values):
         values = [0.0, 0.0, 0.0, 0.0]
     scale = 25.4 if motion.inches else 1.0
-    place = [motion.position[i] if v is None else v * scale for i, v in enumerate(values)]
-    motion.set_position((place[0], place[1], place[2], place[3]))
-    if board.dialect.report_style is ReportStyle.MARLIN:
-        board.say(
-            reports.position(board.dialect.report_style, motion, board.now)
-        )  # Marlin 2.1 reports by itself
+    x, y, z, e = (motion.position[i] if v is None else v * scale for i, v in enumerate(values))
+    (motion.shift_to if dialect.keeps_native else motion.set_position)((x, y, z, e))
+    if dialect.report_style is ReportStyle.MARLIN:
+        board.say(board.position(projected=False))
+
+
+def where(board: Board, _command: Command) -> Wait | None:
+    """M114. Marlin 1.1 waits for the moves first."""
+    if board.dialect.report_style is ReportStyle.MARLIN_OLD:
+        return _where_at_rest(board)
+    line = board.position()
+    board.say(line)
+    board.ok_done = line.startswith("ok ")
     return None
 
 
-def where(board: Board, _command: Command) -> None:
-    """M114."""
-    line = reports.position(board.dialect.report_style, board.motion, board.now)
-    board.say(line)
-    board.ok_done = line.startswith("ok ")
+def _where_at_rest(board: Board) -> Wait:
+    yield from until_still(board)
+    board.say(board.position())
+
+
+def endstops(board: Board, _command: Command) -> None:
+    """M119: an end stop is pressed where its axis was homed."""
+    motion = board.motion
+    place = motion.actual(board.now)
+    board.say("Reporting endstop status")
+    for i, axis in enumerate("xyz"):
+        pressed = motion.limited[i] and place[i] <= 0.0
+        board.say(f"{axis}_min: {'TRIGGERED' if pressed else 'open'}")
 
 
 def _mode(board: Board, command: Command) -> None:
@@ -191,39 +214,6 @@ def _mode(board: Board, command: Command) -> None:
         motion.relative_e = code == "M83"
     else:
         motion.inches = code == "G20"
-
-
-def _limits(board: Board, command: Command) -> None:
-    limits = board.motion.limits
-    table = {"M92": limits.steps_per_mm, "M201": limits.max_acceleration, "M203": limits.max_speed}[
-        command.code
-    ]
-    for i, letter in enumerate(AXES):
-        value = command.number(letter)
-        if value:
-            table[i] = max(abs(value), 0.01)
-
-
-def _accelerations(board: Board, command: Command) -> None:
-    limits = board.motion.limits
-    both = command.number("S")
-    limits.print_acceleration = max(1.0, command.value("P", both or limits.print_acceleration))
-    limits.travel_acceleration = max(1.0, command.value("T", both or limits.travel_acceleration))
-    limits.retract_acceleration = max(1.0, command.value("R", limits.retract_acceleration))
-
-
-def _advanced(board: Board, command: Command) -> None:
-    limits = board.motion.limits
-    limits.min_segment_s = max(0.0, command.value("B", limits.min_segment_s * 1e6)) / 1e6
-    limits.junction_deviation = min(0.3, max(0.001, command.value("J", limits.junction_deviation)))
-
-
-def _percent(board: Board, command: Command) -> None:
-    value = min(999.0, max(1.0, command.value("S", 100.0)))
-    if command.code == "M220":
-        board.motion.feed_percent = value
-    else:
-        board.motion.flow_percent = value
 
 
 def _motors_off(board: Board, command: Command) -> Wait:
@@ -243,13 +233,10 @@ HANDLERS: dict[str, Handler] = {
     "M114": where,
     "M400": finish_moves,
     "M410": quick_stop,
-    "M204": _accelerations,
-    "M205": _advanced,
+    "M119": endstops,
     "M17": _motors_off,
     "M18": _motors_off,
     "M84": _motors_off,
     **dict.fromkeys(("G20", "G21", "G90", "G91", "M82", "M83"), _mode),
-    **dict.fromkeys(("M92", "M201", "M203"), _limits),
-    **dict.fromkeys(("M220", "M221"), _percent),
 }
 MOVES = frozenset({"G0", "G1"})  # wait for room in the planner before they count as executed

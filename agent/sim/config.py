@@ -15,15 +15,17 @@ class FirmwareConfig:
     """What board and firmware to model and what to break. Probabilities are per line, 0 to 1."""
 
     dialect: str = "marlin-2.1"
+    build: str | None = None  # what it was compiled with; None: as the dialect is usually met
     baud: int = 0  # 0: native USB, unpaced and with back-pressure
     rx_buffer: int | None = None  # bytes; None: 128 paced, 1024 unpaced
     slots: int = 4  # command slots (BUFSIZE), the one being executed included
     planner: int = 16  # planner blocks, of which one always stays free
     speed: float = 1.0  # motion, heating and dwell run so many times faster
+    dead_man_speed: float = 1.0  # the clock of M85 runs so many times faster
     command_s: float = 0.0  # processor time per command
     boot_s: float = 0.0  # from power-on or reset to "start"; what arrives meanwhile is lost
     advanced_ok: bool = False
-    emergency_parser: bool | None = None  # None: as the dialect is usually built
+    emergency_parser: bool | None = None  # None: as the build has it
     deaf_parser: bool = False  # the parser is announced but never fed, as seen on some builds
     resend_ok: bool = True  # False: no ok after Resend, as in early-2021 builds and some clones
     tight_resend: bool = False  # "Resend:2" without the blank

@@ -10,7 +10,7 @@ from collections import deque
 from math import inf
 from typing import TYPE_CHECKING
 
-from agent.sim import commands_heat, commands_host, commands_motion
+from agent.sim import commands_heat, commands_host, commands_motion, commands_settings
 from agent.sim.command import Command
 from agent.sim.dialects import AfterHalt, Duplicate, Numbering, Rejection
 from agent.sim.ledger import Entry
@@ -27,6 +27,7 @@ HANDLERS: dict[str, Handler] = {
     **commands_motion.HANDLERS,
     **commands_heat.HANDLERS,
     **commands_host.HANDLERS,
+    **commands_settings.HANDLERS,
 }
 SHORTEST_WAIT_S = 1e-6  # a wait never ends at the instant it began: time goes on
 
@@ -45,8 +46,10 @@ class Executor:
         self._board = board
         self._receiver = receiver
         self._refill = refill
+        self._handlers = {code: handler for code, handler in HANDLERS.items() if board.knows(code)}
         self._queue: deque[Accepted] = deque()
         self._slots = max(1, board.config.slots)
+        self._used: deque[bytes] = deque(maxlen=self._slots)  # the words `N7` the slots held, oldest first
         self._active: Wait | None = None
         self._active_moves = False  # the active command is a move: it does not hold the machine up
         self._held: tuple[Handler, Command, Accepted] | None = (
@@ -73,6 +76,7 @@ class Executor:
             self._board.note_blocking(self._began)
         self._held = None
         self._queue.clear()
+        self._used.clear()
         self.wake = self.busy_at = inf
         self.struck = False
 
@@ -165,6 +169,7 @@ class Executor:
     def _accept(self, accepted: Accepted) -> None:
         board, text = self._board, accepted.text
         self._queue.append(accepted)
+        self._used.append(accepted.word)
         if board.dialect.ok_on_receipt:
             number = (
                 "" if accepted.number is None or not board.dialect.ok_has_number else f" {accepted.number}"
@@ -210,8 +215,13 @@ class Executor:
                 board.error(f"Error:{fault.value}, Last Line: {last}")
         self._ask_again(next_line)
         if dialect.rejection is Rejection.RESEND_OK and board.config.resend_ok:
-            named = dialect.resend_ok_is_advanced and self._advanced and self._queue
-            self._say_ok(self._queue[0].number if named else None, advanced=dialect.resend_ok_is_advanced)
+            self._say_ok(self._next_word(), advanced=dialect.resend_ok_is_advanced)
+
+    def _next_word(self) -> bytes:
+        """The word `N7` in the slot that is executed or comes next: where nothing waits, an old one."""
+        if self._queue:
+            return self._queue[0].word
+        return self._used[0] if len(self._used) == self._slots else b""
 
     def _ask_again(self, number: int) -> None:
         text = self._board.dialect.resend_format.format(n=number)
@@ -230,7 +240,7 @@ class Executor:
         board.statistics.resends += 1
         board.event("rollback", n=board.counter.last)
         self._ask_again(board.counter.last + 1)
-        self._say_ok(None, advanced=False)
+        self._say_ok(b"", advanced=False)
 
     # --- executing -----------------------------------------------------------------------------------------
 
@@ -243,7 +253,9 @@ class Executor:
         if board.refusing and self._refuse(command):
             self._queue.popleft()
             return
-        handler = HANDLERS.get(command.code) or (commands_host.tool if command.code[:1] == "T" else None)
+        handler = self._handlers.get(command.code) or (
+            commands_host.tool if command.code[:1] == "T" else None
+        )
         moves = command.code in commands_motion.MOVES
         self._began = board.now
         if board.config.command_s:
@@ -320,16 +332,16 @@ class Executor:
         if board.ok_done:
             board.ok_done = False
         elif not board.dialect.ok_on_receipt:
-            self._say_ok(self._queue[0].number, advanced=True)
+            self._say_ok(self._queue[0].word, advanced=True)
         self._queue.popleft()
         board.idle_since = board.now
 
-    def _say_ok(self, number: int | None, *, advanced: bool) -> None:
+    def _say_ok(self, word: bytes, *, advanced: bool) -> None:
         board = self._board
         if not (self._advanced and advanced):
             board.say("ok")
             return
-        line = "" if number is None else f" N{number}"
+        line = f" {word.decode('ascii', 'replace')}" if word else ""
         board.say(f"ok{line} P{board.planner.free} B{self._slots - len(self._queue)}")
 
     def _refuse(self, command: Command) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from agent.sim.alarms import Alarms
 from agent.sim.board import Board
+from agent.sim.builds import Feature
 from agent.sim.commands_motion import CLEANING_S
 from agent.sim.config import FirmwareConfig
 from agent.sim.dialects import AfterHalt, dialect_named
@@ -45,7 +46,7 @@ class Firmware:
 
     def __init__(self, config: FirmwareConfig | None = None, ledger: Ledger | None = None) -> None:
         self.config = config or FirmwareConfig()
-        self.dialect = dialect_named(self.config.dialect)
+        self.dialect = dialect_named(self.config.dialect, self.config.build)
         self.ledger = ledger or Ledger()
         self.board = Board(self.config, self.dialect, self.ledger)
         self.statistics = self.board.statistics
@@ -96,6 +97,8 @@ class Firmware:
         elif self.power is Power.RUNNING:
             self._scan(self._receiver.offer(data))
             self._pump()
+        if self.power is Power.KILLED and self.dialect.after_halt is AfterHalt.RESET and b"M999" in data:
+            self.reset(now, "M999")
 
     def transmit(self, now: float) -> bytes:
         """What has reached the host by `now` since the last call; lost when the host has the port closed."""
@@ -280,7 +283,7 @@ class Firmware:
                 board.quick_stop(CLEANING_S)
             elif word.code == 108:
                 board.release()
-            elif board.dialect.host_prompts:
+            elif board.has(Feature.HOST_PROMPTS):
                 board.waiting_for_user = False
             self._executor.poke()
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from agent.sim.dialects import Dialect, Duplicate, Numbering
 
 _INTEGER = re.compile(rb"\s*([-+]?\d+)")
-_NUMBERED = re.compile(rb"N([-+]?\d*)[ ]*")
+_NUMBERED = re.compile(rb"N[-+\d]\d*[ ]*")  # what the G-code parser skips: not "N 10"
+_SHOWN_WORD = re.compile(rb"N[-+\d]*")
 _LONG_MAX = 2**31 - 1
 _REPETIER_MEMORY = 40  # lines back that Repetier answers with "skip"
 
@@ -28,10 +29,14 @@ class Fault(StrEnum):
 
 
 class Accepted(NamedTuple):
-    """A line to execute: its number (None when it had none) and its bare text."""
+    """A line to execute: its number (None when it had none), its bare text, and the word `N7` it began with.
+
+    The number is the one that counts: in `N500 M110 N41` it is 41, though the word, which numbered oks repeat, is N500.
+    """
 
     number: int | None
     text: bytes
+    word: bytes = b""
 
 
 class Repeated(NamedTuple):
@@ -64,9 +69,9 @@ def leading_integer(data: bytes) -> int:
 
 
 def bare_text(body: bytes) -> bytes:
-    """`body` up to its first `*`, without trailing blanks: what the G-code parser gets to see."""
-    star = body.find(b"*")
-    return (body if star < 0 else body[:star]).rstrip(b" ")
+    """What the G-code parser sees: up to the first `*` behind the command letter, and without the blanks before it."""
+    star = body.find(b"*", 1)
+    return body if star < 0 else body[:star].rstrip(b" ")
 
 
 class LineCounter:
@@ -79,7 +84,8 @@ class LineCounter:
 
     def check(self, line: bytes) -> Accepted | Repeated | Fault:
         """Judge a received line (no line end, no comment, not empty)."""
-        if line[0] == 32:
+        indented = line[0] == 32  # numbered oks do not find the word then
+        if indented:
             line = line.lstrip(b" ")
         if line[:1] != b"N":
             if self._dialect.numberless_star_rejected and b"*" in line:
@@ -96,8 +102,10 @@ class LineCounter:
                 and int(check_digits) == xor_checksum(line[:star])
             ):
                 self.last = number
-                return Accepted(number, bare_text(line[blank + 1 :]).lstrip(b" "))
-        return self._check_slowly(line, star)
+                word = b"" if indented else line[:blank]
+                return Accepted(number, bare_text(line[blank + 1 :]).lstrip(b" "), word)
+        verdict = self._check_slowly(line, star)
+        return verdict._replace(word=b"") if indented and isinstance(verdict, Accepted) else verdict
 
     def _check_slowly(self, line: bytes, star: int) -> Accepted | Repeated | Fault:
         dialect = self._dialect
@@ -122,7 +130,8 @@ class LineCounter:
                 return verdict
         if dialect.m110_sets or not sets_number:
             self.last = number % 65536 if dialect.numbering is Numbering.MODULO else number
-        return Accepted(number, text)
+        shown = _SHOWN_WORD.match(line)
+        return Accepted(number, text, shown[0] if shown else b"")
 
     def _judge_number(self, number: int) -> Repeated | Fault | None:
         if self._dialect.numbering is Numbering.MODULO:

@@ -16,6 +16,7 @@ MIN_DISTANCE_MM = 0.002  # less than a microstep on every axis makes no move
 MIN_SPEED = 0.05  # mm/s, Marlin's MINIMUM_PLANNER_SPEED
 SMALL_SEGMENT_MM = 1.0  # below this a junction is also judged as a piece of an arc
 AXES = "XYZE"
+NO_SHIFT: Position = (0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(slots=True)
@@ -43,9 +44,13 @@ class Motion:
         self.relative_e = False
         self.feedrate = 25.0  # F of the last move, mm/s
         self.feed_percent = 100.0
+        self.backup_percent = 100.0  # M220 B
         self.flow_percent = 100.0
         self.inches = False
-        self.homed = [False, False, False]
+        self.homed = [False, False, False]  # the motors have been on ever since
+        self.limited = [False, False, False]  # homed once: the soft end stops hold
+        self.soft_endstops = True
+        self.shift = NO_SHIFT  # G92: coordinates minus those of the machine
         self._unit: Position = (0.0, 0.0, 0.0, 0.0)  # direction of the last move
         self._last_speed = 0.0
         self._last_ideal_speed = 0.0  # the same without the slowing for want of supply
@@ -56,8 +61,9 @@ class Motion:
             value *= 25.4
         if self.relative_e if index == 3 else self.relative:
             value += self.position[index]
-        if index < 3 and self.homed[index]:
-            value = max(0.0, min(value, BED_MM[index]))
+        if index < 3 and self.soft_endstops and self.limited[index]:
+            shift = self.shift[index]
+            value = max(shift, min(value, shift + BED_MM[index]))
         return value
 
     def line_to(self, end: Position, now: float, *, cold: bool = False, slowed: bool = True) -> bool:
@@ -67,6 +73,8 @@ class Motion:
         """
         start = self.position
         self.position = end
+        if self.shift != NO_SHIFT:
+            start, end = self.native(start), self.native(end)
         dx, dy, dz = end[0] - start[0], end[1] - start[1], end[2] - start[2]
         de = 0.0 if cold else (end[3] - start[3]) * self.flow_percent * 0.01
         path = dx * dx + dy * dy + dz * dz
@@ -131,12 +139,41 @@ class Motion:
         return corner
 
     def set_position(self, position: Position) -> None:
-        """G92, homing or a quick stop: the machine is here now, without moving."""
+        """Homing, or G92 where that moves the machine's own coordinates: the machine is here now, without moving."""
         self.position = position
 
-    def actual_steps(self, now: float) -> tuple[int, int, int]:
-        """Stepper counts of X, Y and Z."""
-        place = self.planner.position(now) or self.position
+    def shift_to(self, position: Position) -> None:
+        """G92 as Marlin has it: these are the coordinates of X, Y, Z from now on, and E is set outright."""
+        old, shift = self.position, self.shift
+        moved = [shift[i] + position[i] - old[i] for i in range(3)]
+        self.shift = (moved[0], moved[1], moved[2], 0.0)
+        self.position = position
+
+    def stopped_at(self, native: Position) -> None:
+        """A quick stop ended all motion at these coordinates of the machine."""
+        x, y, z, e = (a + b for a, b in zip(native, self.shift, strict=True))
+        self.position = (x, y, z, e)
+
+    def set_home(self, axis: int) -> None:
+        """The axis stands at its end stop; its coordinates are those of the machine again."""
+        place, shift = list(self.position), list(self.shift)
+        place[axis] = shift[axis] = 0.0
+        self.position = (place[0], place[1], place[2], place[3])
+        self.shift = (shift[0], shift[1], shift[2], shift[3])
+        self.homed[axis] = self.limited[axis] = True
+
+    def native(self, position: Position) -> Position:
+        """Coordinates of the machine, without what G92 shifted."""
+        x, y, z, e = (a - b for a, b in zip(position, self.shift, strict=True))
+        return x, y, z, e
+
+    def actual(self, now: float) -> Position:
+        """Where the motors are, in coordinates of the machine."""
+        return self.planner.position(now) or self.native(self.position)
+
+    def steps(self, now: float | None) -> tuple[int, int, int]:
+        """Stepper counts of X, Y and Z: at an instant, or with None after the last planned move."""
+        place = self.native(self.position) if now is None else self.actual(now)
         x, y, z = (round(place[i] * self.limits.steps_per_mm[i]) for i in range(3))
         return x, y, z
 

@@ -52,59 +52,20 @@ def auto_report(style: ReportStyle, report: str) -> str:
     return f" {report}" if style is ReportStyle.MARLIN else report
 
 
-def position(style: ReportStyle, motion: Motion, now: float) -> str:
-    """The answer to M114."""
+def position(style: ReportStyle, motion: Motion, now: float, *, projected: bool = False) -> str:
+    """The answer to M114. `projected`: count the steps of the last planned move, not those made by now."""
     x, y, z, e = motion.position
     if style in (ReportStyle.KLIPPER, ReportStyle.REPETIER):
         return f"X:{x:.3f} Y:{y:.3f} Z:{z:.3f} E:{e:.3f}"
     if style is ReportStyle.SMOOTHIE:
         return f"ok C: X:{x:.4f} Y:{y:.4f} Z:{z:.4f} E:{e:.4f}"
-    cx, cy, cz = motion.actual_steps(now)
+    if style is ReportStyle.PRUSA:
+        ax, ay, az, ae = motion.actual(now)
+        return f"X:{x:.2f} Y:{y:.2f} Z:{z:.2f} E:{e:.2f} Count X: {ax:.2f} Y:{ay:.2f} Z:{az:.2f} E:{ae:.2f}"
+    cx, cy, cz = motion.steps(None if projected else now)
     if style is ReportStyle.RRF:
         return (
             f"X:{x:.3f} Y:{y:.3f} Z:{z:.3f} E:{e:.3f} E0:{e:.1f} Count {cx} {cy} {cz} "
             f"Machine {x:.3f} {y:.3f} {z:.3f} Bed comp 0.000"
         )
     return f"X:{x:.2f} Y:{y:.2f} Z:{z:.2f} E:{e:.2f} Count X:{cx} Y:{cy} Z:{cz}"
-
-
-def settings(motion: Motion, *, comments: bool) -> list[str]:
-    """M503 and the dump at boot. `comments`: with the explaining lines of Marlin 2."""
-    limits = motion.limits
-    groups = (
-        ("Linear Units:", "G21 ; (mm)"),
-        ("Temperature Units:", "M149 C ; Units in Celsius"),
-        ("Filament settings (Disabled):", "M200 S0 D1.75"),
-        ("Steps per unit:", "M92 " + _axes(limits.steps_per_mm)),
-        ("Max feedrates (units/s):", "M203 " + _axes(limits.max_speed)),
-        ("Max Acceleration (units/s2):", "M201 " + _axes(limits.max_acceleration)),
-        (
-            "Acceleration (units/s2) (P<print-accel> R<retract-accel> T<travel-accel>):",
-            (
-                f"M204 P{limits.print_acceleration:.2f} R{limits.retract_acceleration:.2f} "
-                f"T{limits.travel_acceleration:.2f}"
-            ),
-        ),
-        (
-            "Advanced (B<min_segment_time_us> S<min_feedrate> T<min_travel_feedrate> J<junc_dev>):",
-            f"M205 B{limits.min_segment_s * 1e6:.2f} S0.00 T0.00 J{limits.junction_deviation:.2f}",
-        ),
-        ("Home offset:", "M206 X0.00 Y0.00 Z0.00"),
-        ("Auto Bed Leveling:", "M420 S0 Z0.00 ; Leveling OFF"),
-        ("Material heatup parameters:", "M145 S0 H180.00 B70.00 F0"),
-        ("Material heatup parameters:", "M145 S1 H240.00 B110.00 F0"),
-        ("Hotend PID:", "M301 P22.20 I1.08 D114.00"),
-        ("Bed PID:", "M304 P10.00 I0.02 D305.40"),
-        ("Linear Advance:", "M900 T0 K0.00"),
-        ("Z-Probe Offset:", "M851 X10.00 Y10.00 Z0.00 ; (mm)"),
-    )
-    lines = []
-    for heading, text in groups:
-        if comments:
-            lines.append(f"echo:; {heading}")
-        lines.append(f"echo:  {text}")
-    return lines
-
-
-def _axes(values: list[float]) -> str:
-    return " ".join(f"{axis}{value:.2f}" for axis, value in zip("XYZE", values, strict=True))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 MARLIN_21_BANNER: tuple[str, ...] = (
     "Marlin bugfix-2.1.x",
-    "echo: Last Updated: 2024-07-30 | Author: (none, default config)",
+    "echo: Last Updated: 2025-01-28 | Author: (none, default config)",
     "echo: Compiled: Nov 22 2026",
     "echo: Free Memory: 0  PlannerBufferBytes: 1472",
-    "//action:notification Hardcoded Default Settings Loaded",
 )
 
 MARLIN_20_BANNER: tuple[str, ...] = (
@@ -16,7 +15,6 @@ MARLIN_20_BANNER: tuple[str, ...] = (
     "echo: Last Updated: 2020-03-31 | Author: (none, default config)",
     "echo:Compiled: Nov 22 2026",
     "echo: Free Memory: 4141  PlannerBufferBytes: 1280",
-    "echo:Hardcoded Default Settings Loaded",
 )
 
 MARLIN_11_BANNER: tuple[str, ...] = (
@@ -25,7 +23,6 @@ MARLIN_11_BANNER: tuple[str, ...] = (
     "echo: Last Updated: 2018-07-31 | Author: (none, default config)",
     "echo:Compiled: Nov 22 2026",
     "echo: Free Memory: 4141  PlannerBufferBytes: 1232",
-    "echo:Stored settings retrieved",
 )
 
 PRUSA_BANNER: tuple[str, ...] = (
@@ -44,6 +41,7 @@ def _caps(*pairs: tuple[str, int]) -> tuple[str, ...]:
     return tuple(f"Cap:{name}:{value}" for name, value in pairs)
 
 
+# What depends on the build is written over when M115 is answered.
 _MARLIN_CAPS: tuple[tuple[str, int], ...] = (
     ("SERIAL_XON_XOFF", 0),
     ("BINARY_FILE_TRANSFER", 0),
@@ -65,7 +63,6 @@ _MARLIN_CAPS: tuple[tuple[str, int], ...] = (
     ("HOST_ACTION_COMMANDS", 1),
     ("PROMPT_SUPPORT", 1),
     ("SDCARD", 0),
-    ("MULTI_VOLUME", 0),
     ("REPEAT", 0),
     ("SD_WRITE", 0),
     ("AUTOREPORT_SD_STATUS", 0),
@@ -77,6 +74,7 @@ _MARLIN_CAPS: tuple[tuple[str, int], ...] = (
     ("MOTION_MODES", 0),
     ("ARCS", 1),
     ("BABYSTEPPING", 0),
+    ("EP_BABYSTEP", 0),
     ("CHAMBER_TEMPERATURE", 0),
     ("COOLER_TEMPERATURE", 0),
     ("MEATPACK", 0),
@@ -96,10 +94,13 @@ MARLIN_21_M115: tuple[str, ...] = (
     ),
 )
 
-_CAPS_NEWER_THAN_20 = {"HOST_ACTION_COMMANDS", "MULTI_VOLUME", "REPEAT", "SD_WRITE", "LFN_WRITE", "ARCS"} | {
+_CAPS_NEWER_THAN_20 = {"HOST_ACTION_COMMANDS", "REPEAT", "SD_WRITE", "LONG_FILENAME", "LFN_WRITE", "ARCS"} | {
     "CUSTOM_FIRMWARE_UPLOAD",
     "EXTENDED_M20",
     "BABYSTEPPING",
+    "EP_BABYSTEP",
+    "RUNOUT",
+    "SDCARD",
     "COOLER_TEMPERATURE",
     "MEATPACK",
     "CONFIG_EXPORT",
@@ -111,13 +112,7 @@ MARLIN_20_M115: tuple[str, ...] = (
         "FIRMWARE_NAME:Marlin 2.0.5.3 (Nov 22 2026 08:27:09) SOURCE_CODE_URL:https://github.com/MarlinFirmware/Marlin "
         "PROTOCOL_VERSION:1.0 MACHINE_TYPE:3D Printer EXTRUDER_COUNT:1 UUID:cede2a2f-41a2-4748-9b12-c55c62f367ff"
     ),
-    *_caps(
-        *(
-            (name, 0 if name == "PROMPT_SUPPORT" else value)
-            for name, value in _MARLIN_CAPS
-            if name not in _CAPS_NEWER_THAN_20
-        )
-    ),
+    *_caps(*((name, value) for name, value in _MARLIN_CAPS if name not in _CAPS_NEWER_THAN_20)),
 )
 
 MARLIN_11_M115: tuple[str, ...] = (

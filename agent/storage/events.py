@@ -6,12 +6,14 @@ import json
 import sqlite3
 
 from agent.domain.errors import UsageError
-from agent.domain.events import Event, EventDraft, EventType, Stamp
+from agent.domain.events import ClockState, Event, EventDraft, EventType, Stamp
 from agent.storage import meta
 from agent.storage.database import Connection
 
 # About 20 MB of rows: years of a stand-alone unit, and the check at start stays short.
 HISTORY_LIMIT = 50_000
+# Where a coordinator stays away for years, the card must not fill up: beyond this the oldest go, acknowledged or not.
+UNDELIVERED_LIMIT = 250_000
 # Trimming is one range delete; doing it rarely keeps it out of most transactions.
 TRIM_EVERY = 200
 
@@ -19,8 +21,8 @@ TRIM_EVERY = 200
 def append(connection: Connection, draft: EventDraft, stamp: Stamp) -> int:
     """Write one event and return its sequence number. The history is bounded as `trim` says."""
     cursor = connection.execute(
-        "INSERT INTO events (type, job_id, rev, print_id, state, reason, detail, t_ms, mono_ms, boot, data)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO events (type, job_id, rev, print_id, state, reason, detail, t_ms, mono_ms, boot, clk,"
+        " data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             draft.type.value,
             draft.job_id,
@@ -32,6 +34,7 @@ def append(connection: Connection, draft: EventDraft, stamp: Stamp) -> int:
             stamp.t_ms,
             stamp.mono_ms,
             stamp.boot,
+            stamp.clk.value,
             json.dumps(draft.data, separators=(",", ":"), sort_keys=True),
         ),
     )
@@ -42,11 +45,15 @@ def append(connection: Connection, draft: EventDraft, stamp: Stamp) -> int:
 
 
 def trim(connection: Connection, keep: int) -> int:
-    """Remove all but the newest `keep` events and those a coordinator lacks; returns the rows removed."""
-    upto = newest_seq(connection) - keep
+    """Remove all but the newest `keep` events and those a coordinator lacks; returns the rows removed.
+
+    What a coordinator lacks is kept up to UNDELIVERED_LIMIT events.
+    """
+    newest = newest_seq(connection)
+    upto = newest - keep
     acked = meta.acked_upto(connection)
     if acked is not None:
-        upto = min(upto, acked)
+        upto = max(min(upto, acked), newest - UNDELIVERED_LIMIT)
     return connection.execute("DELETE FROM events WHERE seq <= ?", (upto,)).rowcount
 
 
@@ -54,6 +61,13 @@ def after(connection: Connection, seq: int, limit: int) -> tuple[Event, ...]:
     """Return up to `limit` events with a number above `seq`, oldest first."""
     epoch = meta.epoch(connection)
     rows = connection.execute("SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
+    return tuple(_event(epoch, row) for row in rows)
+
+
+def of_print(connection: Connection, print_id: str) -> tuple[Event, ...]:
+    """Return all events of one print that are still kept, oldest first."""
+    epoch = meta.epoch(connection)
+    rows = connection.execute("SELECT * FROM events WHERE print_id = ? ORDER BY seq", (print_id,))
     return tuple(_event(epoch, row) for row in rows)
 
 
@@ -94,4 +108,5 @@ def _event(epoch: str, row: sqlite3.Row) -> Event:
         mono_ms=row["mono_ms"],
         boot=row["boot"],
         data=json.loads(row["data"]),
+        clk=ClockState(row["clk"]),
     )

@@ -13,6 +13,8 @@ from agent.storage.database import Connection, Database
 
 # A learned record is a few dozen numbers; anything near this size is a bug in its writer.
 MAX_RECORD_BYTES = 64 * 1024
+# Printers a unit has met; one is usual, a bench with changing adapters sees some more.
+MAX_RECORDS = 64
 _LAST = "printer"
 
 
@@ -31,8 +33,15 @@ class LearnedPrinters:
         """Return the record that was saved last: the printer this unit was connected to."""
         return await self._database.read(last)
 
+    async def records(self) -> list[dict[str, Any]]:
+        """Return every record, the one that was saved last first; at most MAX_RECORDS."""
+        return await self._database.read(records)
+
     async def save(self, port_id: str, learned: Mapping[str, Any]) -> None:
-        """Replace what is known. Raises UsageError `record_too_large` above MAX_RECORD_BYTES."""
+        """Replace what is known; the oldest record beyond MAX_RECORDS goes.
+
+        Raises UsageError `record_too_large` above MAX_RECORD_BYTES.
+        """
         updated_ms = self._clock.stamp().t_ms
         await self._database.run(lambda connection: put(connection, port_id, learned, updated_ms))
 
@@ -49,6 +58,16 @@ def last(connection: Connection) -> dict[str, Any] | None:
     return None if port_id is None else get(connection, port_id)
 
 
+def records(connection: Connection) -> list[dict[str, Any]]:
+    """Return all records, the one that was saved last first."""
+    latest = meta.get(connection, _LAST)
+    rows = connection.execute(
+        "SELECT learned FROM printers ORDER BY port_id = ? DESC, updated_ms DESC, port_id LIMIT ?",
+        (latest or "", MAX_RECORDS),
+    ).fetchall()
+    return [dict(json.loads(row["learned"])) for row in rows]
+
+
 def put(connection: Connection, port_id: str, learned: Mapping[str, Any], updated_ms: int) -> None:
     """Insert or replace the record of `port_id`."""
     text = json.dumps(learned, separators=(",", ":"), sort_keys=True)
@@ -63,3 +82,8 @@ def put(connection: Connection, port_id: str, learned: Mapping[str, Any], update
         (port_id, text, updated_ms),
     )
     meta.put(connection, _LAST, port_id)
+    connection.execute(
+        "DELETE FROM printers WHERE port_id IN"
+        " (SELECT port_id FROM printers ORDER BY port_id = ? DESC, updated_ms DESC, port_id LIMIT -1 OFFSET ?)",
+        (port_id, MAX_RECORDS),
+    )

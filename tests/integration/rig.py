@@ -35,6 +35,7 @@ class Rig:
         self.client = ControlClient(self.socket)
         self.printer: subprocess.Popen[bytes] | None = None
         self.daemon: subprocess.Popen[bytes] | None = None
+        self.environ: dict[str, str] = {}
         self.configure()
 
     def configure(self, **printer: Any) -> None:
@@ -75,7 +76,9 @@ class Rig:
             "--socket",
             str(self.socket),
         ]
-        self.daemon = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.daemon = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **self.environ}
+        )
         log.close()
         if wait:
             self.until(lambda: self.status() is not None, "the daemon answers")

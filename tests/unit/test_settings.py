@@ -83,7 +83,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
      ("[queue]\n# a = 1\nauto_strat = true\n", ["line 3", "queue.auto_strat", "'auto_start'"]),
      ("[prniter]\nport = 'auto'\n", ["line 1", "prniter", "'printer'"]),
      ("x = 1\n", ["line 1", "unknown key x", "valid here: unit"]),
-     ("[coordinator]\nurl = 'mqtts://x'\n", ["line 1", "unknown key coordinator"]),
+     ("[coordinators]\nurl = 'mqtts://x'\n", ["line 1", "unknown key coordinators"]),
      ("printer = { port = 'auto',  bau = 1 }\n", ["line 1", "printer.bau", "'baud'"]),
      ("printer.baud = 'fast'\n", ["line 1", "printer.baud = 'fast'", "115200"]),
      ("[printer]\nbaud = 1\n", ["line 2", "no baud rate"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from agent.control.streams import StreamSlots
     from agent.control.unit import UnitFacade
 
+# Every G-code and tool change, and what lets go of the motors; more than moves is no harm.
+_MOVES = re.compile(r"\s*(?:[GT]|M(?:17|18|84|60\d|70\d)\b)", re.IGNORECASE)
 # What the printer service keeps is of this order; a screen shows less.
 TAIL_LIMIT = 1000
 TAIL_DEFAULT = 50
@@ -43,6 +46,8 @@ class ConsoleRoutes:
     async def command(self, request: Request) -> Response:
         """Send one checked line and answer the replies."""
         line = (await read_json(request, ConsoleBody)).line
+        if _MOVES.match(line):
+            await self._unit.note_moved()
         return answer({"line": line, "replies": list(await self._unit.printer.command(line))})
 
     async def tail(self, request: Request) -> Response:

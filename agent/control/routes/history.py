@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,12 @@ class HistoryRoutes:
                 code="no_receipt",
                 remedy="a receipt is written when a print is over",
             )
-        return answer({"print_id": record.print_id, "receipt": json.loads(record.receipt)})
+        document: dict[str, Any] = {"print_id": record.print_id, "receipt": json.loads(record.receipt)}
+        if record.receipt_seal is not None:
+            document["seal"] = json.loads(record.receipt_seal)
+            # Exactly these bytes are signed; another program need not write JSON as this one does.
+            document["payload"] = base64.b64encode(record.receipt.encode("utf-8")).decode()
+        return answer(document)
 
     async def events(self, request: Request) -> Response:
         """Answer durable records after a sequence number."""

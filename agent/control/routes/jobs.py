@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route
 
 from agent.control.answers import answer
-from agent.control.body import MoveBody, job_request, path_id, query_flag, read_chunks, read_json
+from agent.control.body import MoveBody, SalvageBody, job_request, path_id, query_flag, read_chunks, read_json
 from agent.control.documents import counts_by_state, job_document
 from agent.domain.errors import UsageError
 from agent.jobs.placement import FIRST, LAST, At
@@ -39,6 +39,8 @@ class JobRoutes:
             Route("/v1/jobs/{id}/cancel", self.cancel, methods=["POST"]),
             Route("/v1/jobs/{id}/retry", self.retry, methods=["POST"]),
             Route("/v1/jobs/{id}/move", self.move, methods=["POST"]),
+            Route("/v1/jobs/{id}/salvage", self.proposal, methods=["GET"]),
+            Route("/v1/jobs/{id}/salvage", self.salvage, methods=["POST"]),
         ]
 
     async def listing(self, request: Request) -> Response:
@@ -82,6 +84,16 @@ class JobRoutes:
         job_id = path_id(request, "job")
         place = _place(await read_json(request, MoveBody))
         return answer(job_document(await self._unit.queue.move(job_id, place)))
+
+    async def proposal(self, request: Request) -> Response:
+        """Answer how a print whose board was reset could go on."""
+        return answer(await self._unit.salvage_proposal(path_id(request, "job")))
+
+    async def salvage(self, request: Request) -> Response:
+        """Have it go on: a person has looked at the part."""
+        job_id = path_id(request, "job")
+        layer = (await read_json(request, SalvageBody)).layer
+        return answer(job_document(await self._unit.salvage_job(job_id, layer)))
 
 
 def _place(body: MoveBody) -> Place:

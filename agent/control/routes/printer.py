@@ -49,6 +49,7 @@ class PrinterRoutes:
             Route("/v1/printer", self.info, methods=["GET"]),
             Route("/v1/printer/connect", self.connect, methods=["POST"]),
             Route("/v1/printer/disconnect", self.disconnect, methods=["POST"]),
+            Route("/v1/printer/test-stop", self.try_stop, methods=["POST"]),
             Route("/v1/printer/home", self.home, methods=["POST"]),
             Route("/v1/printer/heat", self.heat, methods=["POST"]),
             Route("/v1/printer/cool", self.cool, methods=["POST"]),
@@ -92,8 +93,9 @@ class PrinterRoutes:
         return answer({"bed": await self._unit.queue.clear_bed()})
 
     async def info(self, _request: Request) -> Response:
-        """Answer the whole view of the printer."""
-        return answer(printer_document(self._unit.printer.snapshot()))
+        """Answer the whole view of the printer, and what was learned about it."""
+        document = printer_document(self._unit.printer.snapshot())
+        return answer({**document, "learned": self._unit.learned()})
 
     async def connect(self, request: Request) -> Response:
         """Open the port and answer when it is known who is there, or that nobody is."""
@@ -115,9 +117,22 @@ class PrinterRoutes:
         await self._unit.printer.disconnect()
         return await self._changed(before)
 
+    async def try_stop(self, _request: Request) -> Response:
+        """Connect anew and test the stop path on the way; refused while printing."""
+        before = self._seen()
+        await self._unit.printer.disconnect()
+        await self._changed(before)
+        self._unit.want_stop_test()
+        await self._unit.printer.connect(None)
+        state = await self._settled()
+        detail = self._unit.printer.snapshot().detail
+        return answer({"state": str(state), "detail": detail, "learned": self._unit.learned()})
+
     async def home(self, request: Request) -> Response:
         """Home axes."""
-        await self._unit.printer.home((await read_json(request, HomeBody)).axes)
+        axes = (await read_json(request, HomeBody)).axes
+        await self._unit.note_moved()
+        await self._unit.printer.home(axes)
         return self._state()
 
     async def heat(self, request: Request) -> Response:
@@ -143,7 +158,11 @@ class PrinterRoutes:
         return self._state()
 
     async def _connected(self) -> Response:
-        """Answer how the attempt ended; `connecting` when it still goes on after `CONNECT_S`."""
+        await self._settled()
+        return self._state()
+
+    async def _settled(self) -> PrinterState:
+        """Wait for the end of the attempt; `connecting` when it still goes on after `CONNECT_S`."""
         loop = asyncio.get_running_loop()
         # An attempt on a missing port may begin and end between two looks.
         begun, deadline = loop.time() + CHANGE_S, loop.time() + CONNECT_S
@@ -156,7 +175,7 @@ class PrinterRoutes:
                 break
             if await self._slots.closed_within(POLL_S):  # the daemon stops
                 break
-        return self._state()
+        return self._seen()
 
     def _state(self) -> Response:
         snapshot = self._unit.printer.snapshot()

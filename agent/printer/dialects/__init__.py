@@ -41,6 +41,7 @@ __all__ = [
     "WaitMeans",
     "by_name",
     "identify",
+    "marlin_version",
 ]
 
 DIALECTS: tuple[Dialect, ...] = (
@@ -102,13 +103,24 @@ def identify(firmware: FirmwareInfo | None, greeting: str = "", *, answers_probe
     return MARLIN_2 if answers_probe else GENERIC
 
 
+def marlin_version(firmware: FirmwareInfo | None) -> tuple[int, int, int] | None:
+    """Return the version a Marlin names itself with (`bugfix-2.1.x` is 2.1.99), None where it cannot be read."""
+    return _version(firmware.name.lower()) if firmware is not None else None
+
+
 def _marlin(name: str) -> Dialect:
     """Sort a Marlin by its version; one without a readable version is taken for the newest (see there)."""
+    version = _version(name)
+    if version is None:
+        return MARLIN_2
+    if version[0] < 2:
+        return MARLIN_1
+    return MARLIN_20 if version < (2, 1, 2) else MARLIN_2
+
+
+def _version(name: str) -> tuple[int, int, int] | None:
     match = _MARLIN_VERSION.search(name)
     if match is None:
-        return MARLIN_2
-    major, minor = int(match[1]), int(match[2])
-    if major < 2:
-        return MARLIN_1
+        return None
     patch = 0 if match[3] is None else 99 if match[3] == "x" else int(match[3])
-    return MARLIN_20 if (major, minor, patch) < (2, 1, 2) else MARLIN_2
+    return int(match[1]), int(match[2]), patch

@@ -75,7 +75,8 @@ class Dialect:
     `chatter_in_print`: unnumbered commands may be mixed into numbered ones.
 
     Commands
-    `deadman`: `M85 S` switches everything off when the host is silent. `autoreport`: format with `{s}`
+    `deadman`: `M85 S` switches everything off when nothing moves for so long. `deadman_since`: from this version on
+    moves and the firmware's own waits for a person always hold it back. `autoreport`: format with `{s}`
     seconds, to be used when the capability `AUTOREPORT_TEMP` is announced. `break_wait`: ends a blocking
     heat-up, `quickstop`: drops planned moves; both out of band only with the capability `EMERGENCY_PARSER`.
     `restart_after_halt`: revives a halted board without a reset; None where only a reset does.
@@ -105,6 +106,7 @@ class Dialect:
     window_bytes: int = 96
     chatter_in_print: bool = True
     deadman: bool = False
+    deadman_since: tuple[int, int, int] | None = None
     autoreport: str | None = None
     break_wait: bytes | None = None
     quickstop: bytes | None = None

@@ -12,6 +12,7 @@ MARLIN_1 = replace(
     name="marlin_1",
     title="Marlin 1.0 and 1.1",
     duplicate=Duplicate.RESEND,
+    deadman_since=None,  # a runout (M600) that waits for a person longer than the timer ends in a dead print
     keepalive=False,  # 1.0 has no busy lines; 1.1 usually has, but vendor builds switch them off
     # M108 and M410 exist since 1.1.0; on 1.0 they are unknown commands, acknowledged and harmless.
 )

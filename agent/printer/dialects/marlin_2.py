@@ -23,6 +23,7 @@ MARLIN_2 = Dialect(
     window_lines=4,
     window_bytes=120,
     deadman=True,
+    deadman_since=(2, 1, 2),  # manage_inactivity() in MarlinCore.cpp: has_blocks and no_stepper_sleep
     autoreport="M155 S{s}",
     break_wait=b"M108",
     quickstop=b"M410",

@@ -13,4 +13,5 @@ MARLIN_20 = replace(
     title="Marlin 2.0.0 to 2.1.1",
     # Measured on 2.0.5.3: line-number error, Resend, ok.
     duplicate=Duplicate.RESEND,
+    deadman_since=None,  # with the motors' idle time switched off, moves do not count
 )

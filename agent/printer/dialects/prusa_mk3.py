@@ -25,6 +25,7 @@ PRUSA_MK3 = Dialect(
     # Unnumbered commands in the buffer are subtracted too and would make it repeat job lines.
     chatter_in_print=False,
     deadman=True,
+    deadman_since=None,  # as in Marlin 1: M600 waits for a person while the timer runs
     autoreport="M155 S{s} C7",  # C bits: 1 temperatures, 2 fans, 4 position
     break_wait=b"M108",
     quickstop=None,

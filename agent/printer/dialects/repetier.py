@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from agent.printer.dialects.base import PROBE_COMMAND, BadLine, Counter, Dialect, Duplicate, OkOn
+from agent.printer.dialects.base import BadLine, Counter, Dialect, Duplicate, OkOn
+
+REFUSED_COMMAND = b"N999999999 M105*1"
+"""No number is impossible where numbers wrap at 65536: this one is 51711, and some print gets there. So its checksum is
+wrong as well (46 would be right): checksums are judged before numbers, and the refusal names the line expected."""
 
 REPETIER = Dialect(
     name="repetier",
@@ -10,10 +14,8 @@ REPETIER = Dialect(
     numbered=True,
     checked=True,
     set_line="M110 N{n}",
-    # Its numbers wrap at 65536, so the impossible number is only far away, not impossible:
-    # an answer that is no refusal means that the probe hit the expected line.
     counter=Counter.PROBE,
-    probe_command=PROBE_COMMAND,
+    probe_command=REFUSED_COMMAND,
     # `skip n` and ok within 40 lines, a resend beyond (gcode.cpp checkAndPushCommand).
     duplicate=Duplicate.SKIP,
     bad_line=BadLine.RESEND_OK,

@@ -219,8 +219,7 @@ class Handshake:
         # Smoothie greets everyone who opens its USB port.
         self._restarted = self._restarted or not text.startswith("Smoothie")
         self._forget()
-        self._temperatures = {}
-        self._halted = None
+        self._temperatures, self._halted = {}, None
         self._busy_s = float("-inf")
         self._phase = _Phase.BOOTING
         self._deadline = now + BOOT_QUIET_S
@@ -240,6 +239,8 @@ class Handshake:
         if self._phase is _Phase.CLEARING:
             self._deadline = now + CLEAR_S
         elif self._phase is _Phase.COUNTING:
+            if self._dialect is not None and self._dialect.line_modulus is not None:
+                number %= self._dialect.line_modulus  # the line before 0 is the highest
             if self._named is not None and self._named != number:
                 self._last_line = None  # two numbers in one answer: noise, ask again
             self._named = number

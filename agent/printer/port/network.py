@@ -48,6 +48,11 @@ class NetworkPort:
         self._pulse = pulse
         self._on_close = on_close
 
+    @property
+    def has_pumps(self) -> bool:
+        """Whether threads of this process stand between the descriptor and the printer (RFC 2217)."""
+        return self._on_close is not None
+
     def fileno(self) -> int:
         """Return the descriptor; -1 after `close`."""
         return self._stream.fileno()

@@ -59,13 +59,11 @@ def open_port(spec: str, baud: int) -> Port:
 def adopt_port(fd: int, spec: str, baud: int, identity: str) -> Port:
     """Take over a descriptor that was kept open over a restart. Nothing is flushed: unread bytes stay.
 
-    Raises PortError port_lost when it is no open terminal or stream socket any more.
+    Raises PortError port_lost when it is no open terminal or stream socket any more; it is left open then.
     """
     try:
         if stat.S_ISSOCK(os.fstat(fd).st_mode):
-            stream = socket.socket(fileno=fd)
-            stream.getpeername()
-            return NetworkPort(stream, spec, baud, identity=identity)
+            return NetworkPort(_connected_stream(fd), spec, baud, identity=identity)
         prepare(fd)
         claim(fd)
     except OSError as error:
@@ -75,6 +73,16 @@ def adopt_port(fd: int, spec: str, baud: int, identity: str) -> Port:
             remedy="",
         ) from error
     return TtyPort(fd, spec, baud, identity)
+
+
+def _connected_stream(fd: int) -> socket.socket:
+    stream = socket.socket(fileno=fd)
+    try:
+        stream.getpeername()
+    except OSError:
+        stream.detach()
+        raise
+    return stream
 
 
 def _open_device(path: str, baud: int) -> Port:

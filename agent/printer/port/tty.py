@@ -58,8 +58,23 @@ def claim(fd: int) -> None:
     fcntl.ioctl(fd, termios.TIOCEXCL)
 
 
+def release(fd: int) -> None:
+    """Take both locks off, also where a copy of the descriptor stays open elsewhere; anything but a terminal may come.
+
+    The locks belong to the open file, not to the descriptor: closing ours does not end them while the service manager
+    still has its copy, and the next open would be refused.
+    """
+    with contextlib.suppress(OSError):
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(fd, termios.TIOCNXCL)
+
+
 class TtyPort:
-    """A terminal device. Owns the descriptor, and pyserial's object where pyserial opened it."""
+    """A terminal device. Owns the descriptor, and pyserial's object where pyserial opened it.
+
+    `kept`: a copy of the descriptor waits for the next daemon, so closing this one leaves the locks on.
+    """
 
     def __init__(
         self, fd: int, spec: str, baud: int, identity: str, owner: serial.SerialBase | None = None
@@ -67,6 +82,7 @@ class TtyPort:
         self.spec = spec
         self.identity = identity
         self.baud = baud
+        self.kept = False
         self._fd = fd
         self._owner = owner
 
@@ -120,6 +136,8 @@ class TtyPort:
         """Close the descriptor; HUPCL is off, so DTR stays as it is."""
         fd, self._fd = self._fd, -1
         owner, self._owner = self._owner, None
+        if fd >= 0 and not self.kept:
+            release(fd)
         if owner is not None:
             owner.close()
         elif fd >= 0:

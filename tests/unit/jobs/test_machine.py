@@ -65,7 +65,7 @@ ALLOWED: dict[JobState, str] = {
     JobState.PAUSED: "resumed completed copy_completed cancelled failed",
     JobState.HELD: "released cancelled rejected expired",
     JobState.COMPLETED: "",
-    JobState.FAILED: "retried",
+    JobState.FAILED: "retried salvaged",
     JobState.CANCELLED: "retried",
     JobState.REJECTED: "retried",
     JobState.EXPIRED: "",
@@ -132,7 +132,7 @@ def test_a_retry_is_a_fresh_attempt_for_the_missing_copies(state: JobState) -> N
 
 @given(st.lists(st.sampled_from(list(Trigger)), max_size=60), st.integers(1, 3))
 def test_random_events_keep_the_invariants(triggers: list[Trigger], copies: int) -> None:
-    job = make_job(copies=copies)
+    job = replace(make_job(copies=copies), prepared_sha256=None)
     was_verified = False
     for now, trigger in enumerate(triggers, start=2):
         before = job
@@ -141,6 +141,8 @@ def test_random_events_keep_the_invariants(triggers: list[Trigger], copies: int)
                 advance(job, JobEvent(trigger), now)
             continue
         job = advance(job, JobEvent(trigger), now).job
+        if trigger is Trigger.VERIFIED:
+            job = replace(job, prepared_sha256="b" * 64)  # as the queue does in the same transaction
         was_verified = (was_verified or trigger is Trigger.VERIFIED) and trigger not in (
             Trigger.RETRIED,
             Trigger.VERIFY_BEGAN,
@@ -150,9 +152,15 @@ def test_random_events_keep_the_invariants(triggers: list[Trigger], copies: int)
         assert (job.state is JobState.COMPLETED) == (job.copies_done == job.copies)
         assert before.state not in (JobState.COMPLETED, JobState.EXPIRED)
         assert job.copies_done - before.copies_done in (0, 1)
-        assert job.attempt - before.attempt == (1 if trigger is Trigger.RETRIED else 0)
+        assert job.attempt - before.attempt == (1 if trigger in (Trigger.RETRIED, Trigger.SALVAGED) else 0)
         if job.state in (JobState.READY, JobState.PRINTING, JobState.PAUSED, JobState.COMPLETED):
             assert was_verified, "nothing prints unchecked"
+
+
+def test_what_failed_before_it_was_checked_cannot_be_salvaged() -> None:
+    job = make_job(JobState.FAILED)
+    assert allows(job, Trigger.SALVAGED)
+    assert not allows(replace(job, prepared_sha256=None), Trigger.SALVAGED)
 
 
 def test_every_state_can_be_reached_and_left_or_is_final() -> None:

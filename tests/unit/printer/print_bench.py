@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from agent.domain.job import Reason
 from agent.domain.printer import PrinterState
-from agent.domain.prints import PrintOrder, PrintOutcome, PrintRecord, PrintState
+from agent.domain.prints import LastContact, PrintOrder, PrintOutcome, PrintRecord, PrintState, SalvagePlan
 from agent.domain.profile import PrinterProfile
 from agent.printer.dialects import MARLIN_2, Dialect, by_name
 from agent.printer.link import PrinterLink
+from agent.printer.print_access import PrintHabits
 from agent.printer.print_run import PrintRun
 from agent.printer.replies import Reply
 from agent.printer.tracker import Tracked, track
@@ -35,7 +37,7 @@ class Access:
     """What a run needs of the printer service, around one virtual printer."""
 
     unanswered_since: float | None = None
-    ejects = False
+    habits = PrintHabits()
 
     def __init__(self, printer: SimPrinter, dialect: Dialect = MARLIN_2) -> None:
         self.profile: PrinterProfile = profile()
@@ -64,7 +66,7 @@ class Access:
         return self.link
 
     def _heard(self, reply: Reply) -> None:
-        self.tracked = track(self.tracked, reply, 0.0)
+        self.tracked = track(self.tracked, reply, time.monotonic())
 
     def set_state(self, state: PrinterState, detail: str = "") -> None:
         self.states.append(state)
@@ -88,6 +90,7 @@ class Bench:
         self.checkpoints: list[str | None] = []
         self.path = write(folder / "part", LINES)
         self.prepared = prepared_of(LINES, 100)
+        self.gap_s: float | None = 1.0
 
     def use(self, board: str, dialect: str) -> None:
         known = by_name(dialect)
@@ -96,7 +99,7 @@ class Bench:
         self.printer = SimPrinter(dialect=board)
         self.access = Access(self.printer, known)
 
-    def run(self, resume: bool = False, **record: Any) -> PrintRun:
+    def run(self, resume: bool = False, salvage: SalvagePlan | None = None, **record: Any) -> PrintRun:
         values: dict[str, Any] = {"state": PrintState.PRINTING, "reason": None, **record}
         order = PrintOrder(
             record=PrintRecord(
@@ -104,7 +107,7 @@ class Bench:
                 job_id="j",
                 copy=1,
                 prepared_sha256=self.prepared.sha256,
-                lines=len(LINES),
+                lines=self.prepared.lines,
                 base=BASE,
                 port_id="",
                 detail="",
@@ -117,6 +120,8 @@ class Bench:
             resume=resume,
             on_pause=self._on_pause,
             checkpoint=self._checkpoint,
+            contact=LastContact(0, self.gap_s, time.monotonic()) if resume else None,
+            salvage=salvage,
         )
         return PrintRun(order, self.access)
 

@@ -13,8 +13,9 @@ from agent.domain.printer import FirmwareInfo
 from agent.printer import connector as connector_module
 from agent.printer.connector import Connector
 from agent.printer.dialects import by_name
-from agent.printer.handshake import Answered
+from agent.printer.handshake import Answered, bauds
 from agent.printer.transcript import Transcript
+from agent.printer.window import WindowSize
 from tests.unit.printer.port_peers import Terminal
 from tests.unit.printer.prepared_files import answered, profile
 from tests.unit.printer.sim_printer import SimPrinter
@@ -47,7 +48,7 @@ def test_a_printer_is_found_named_and_set_up(printer: SimPrinter, tmp_path: Path
         assert answer.last_line == 0
         assert port.baud == 115200
         sent = [entry.text for entry in transcript.tail(200) if entry.direction == ">"]
-        assert sent[-2:] == ["M113 S1", "M155 S1"]
+        assert sent[sent.index("M113 S1") :] == ["M113 S1", "M155 S1", "M105", "M0 P400000", "M108"]
         assert connector.reports_by_itself(answer)
         assert connector.model_speed(answer) == 200.0
     finally:
@@ -87,7 +88,7 @@ def test_a_port_that_is_not_there(tmp_path: Path) -> None:
 def test_silence_names_the_rates_that_were_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connector_module, "FIRST_PATIENCE_S", 0.05)
     monkeypatch.setattr(connector_module, "NEXT_PATIENCE_S", 0.05)
-    monkeypatch.setattr(connector_module, "COMMON_BAUDS", (57600,))
+    monkeypatch.setattr(bauds, "COMMON_BAUDS", (57600,))
     terminal = Terminal()
     try:
         with pytest.raises(PortError) as caught:
@@ -112,7 +113,7 @@ def test_a_halted_board_is_told_apart(tmp_path: Path) -> None:
 
 def test_the_window_is_the_profiles_before_the_dialects() -> None:
     answer = answered()
-    assert Connector("auto", None, profile()).window(answer).lines == answer.dialect.window_lines
+    assert Connector("auto", None, profile()).window(answer) == WindowSize(3, answer.dialect.window_bytes)
     wide = Connector("auto", None, profile(window_lines=12, window_bytes=900)).window(answer)
     assert (wide.lines, wide.bytes) == (12, 900)
 

@@ -79,7 +79,7 @@ def test_repetier_acknowledges_before_it_answers() -> None:
             b"Cap:AUTOREPORT_TEMP:1",
             b"Printed filament:4720.39m Printing time:49 days",
         ),
-        b"N999999999 M105*46": (b"Error:expected line 104 got 51711", b"", b"Resend:104", b"ok"),
+        b"N999999999 M105*1": (b"Error:Wrong checksum", b"", b"Resend:104", b"ok"),
     }
     result = answered(Simple(table))
     assert (result.dialect.name, result.last_line) == ("repetier", 103)

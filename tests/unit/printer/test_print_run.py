@@ -14,6 +14,7 @@ from agent.domain.printer import PrinterState
 from agent.domain.prints import OutcomeState
 from agent.printer.print_access import Wanted
 from agent.printer.procedures import PauseSnapshot
+from agent.sim.firmware import Firmware
 from tests.unit.printer.print_bench import BASE, LINES, Bench, over
 
 
@@ -198,3 +199,18 @@ async def test_a_port_where_nobody_answers_fails_the_print(bench: Bench) -> None
     bench.access.unanswered_since = time.monotonic() - 60
     outcome = await over(bench.run())
     assert (outcome.state, outcome.reason) == (OutcomeState.FAILED, Reason.PRINTER_SILENT)
+
+
+async def test_the_cause_a_firmware_names_before_it_halts_is_in_the_outcome(bench: Bench) -> None:
+    task = asyncio.ensure_future(over(bench.run()))
+    await bench.until_executed(100)
+
+    def fail_to_home(firmware: Firmware, now: float) -> None:
+        firmware.advance(now)
+        firmware.board.say("Error:Homing Failed")
+        firmware.board.emergency_stop()
+
+    bench.printer.do(fail_to_home)
+    outcome = await task
+    assert outcome.reason is Reason.PRINTER_HALTED
+    assert outcome.detail == "Homing Failed; M112 Shutdown"

@@ -144,6 +144,6 @@ def test_any_json_is_harmless(value: object) -> None:
 
 @given(st.floats(-1e5, 1e5))
 def test_numbers_are_plain_decimals(value: float) -> None:
-    text = procedures._number(value)
+    text = procedures.number(value)
     assert "e" not in text
     assert abs(float(text) - value) <= 0.00006

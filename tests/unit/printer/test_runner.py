@@ -208,3 +208,55 @@ def test_a_port_without_a_reset_line_says_so(terminal: Terminal) -> None:
     with pytest.raises(PortError):
         driven.runner.pulse_dtr()
     driven.runner.close()
+
+
+class BoardWithReset:
+    """A port whose DTR is wired to the board's reset; notes in which order things happen."""
+
+    spec = identity = "wired"
+    baud = 115_200
+
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+        self._read, self._write = os.pipe()
+
+    def fileno(self) -> int:
+        return self._read
+
+    def read(self, limit: int = 0) -> bytes:
+        return b""
+
+    def write(self, data: bytes) -> int:
+        self.seen.append(data)
+        return len(data)
+
+    def flush_output(self) -> None:
+        self.seen.append(b"flushed")
+
+    def pulse_dtr(self) -> None:
+        self.seen.append(b"DTR")
+
+    def close(self) -> None:
+        for descriptor in (self._read, self._write):
+            os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("resets", "expected"), [(True, [b"flushed", b"M112\n", b"DTR"]), (False, [b"flushed", b"M112\n"])]
+)
+def test_a_stop_resets_a_board_that_may_not_read_it(resets: bool, expected: list[bytes]) -> None:
+    board = BoardWithReset()
+    runner = LinkRunner(board, LineEngine(MARLIN_2, WindowSize(4, 120)), Transcript(), lambda _: None)
+    runner.emergency(b"M112\n", resets_board=resets)
+    assert board.seen == expected
+    runner.close()
+
+
+def test_a_stop_over_a_port_without_dtr_is_sent_all_the_same(terminal: Terminal) -> None:
+    transcript = Transcript()
+    runner = LinkRunner(
+        open_port(terminal.path, 115200), LineEngine(MARLIN_2, WindowSize(4, 120)), transcript, lambda _: None
+    )
+    runner.emergency(b"M112\n", resets_board=True)
+    assert [entry.direction for entry in transcript.tail(5)] == [">", "!"]
+    runner.close()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from agent.domain.prints import PrintRecord, PrintState
+from agent.domain.prints import LastContact, PrintRecord, PrintState
 from agent.printer.dialects import by_name
 from agent.printer.procedures import STAGES, PauseSnapshot
-from agent.printer.takeover import HOST_BASES, Stand, Where, stand_of
+from agent.printer.takeover import HOST_BASES, Stand, Where, gap_of, stand_of
 from tests.unit.printer.prepared_files import answered
 
 BASE, LINES = 21_000, 500
@@ -98,3 +98,20 @@ class TestWrapping:
         assert self.stand(counter, known=100_010, lines=200_000) == Stand(Where.JOB, 100_000)
         assert self.stand(counter, known=34_464, lines=200_000) == Stand(Where.JOB, 34_464)
         assert self.stand(counter, known=80_000, lines=200_000) == Stand(Where.RESET)
+
+
+@pytest.mark.parametrize(("contact", "is_long", "words"), [
+    (None, True, "an unknown time"),
+    (LastContact(7, None, 90.0), True, "an unknown time"),
+    (LastContact(7, 49.0, 90.0), False, "59 s"),
+    (LastContact(7, 51.0, 90.0), True, "61 s"),
+    (LastContact(7, 0.0, 200.0), False, "0 s"),
+    (LastContact(7, 7190.0, 90.0), True, "120 minutes"),
+])  # fmt: skip
+def test_a_gap_is_long_when_it_is_or_when_nobody_knows(
+    contact: LastContact | None, is_long: bool, words: str
+) -> None:
+    gap = gap_of(contact, 100.0)
+    assert gap.is_longer_than(60.0) is is_long
+    assert words in gap.sentence(7)
+    assert "behind line 7" in gap.sentence(7)

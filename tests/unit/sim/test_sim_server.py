@@ -238,7 +238,7 @@ def test_a_thermal_fault_from_outside(start: Callable[..., Printer]) -> None:
     host = printer.open()
     assert host.ask("M104 S200") == "ok"
     assert printer.tell("runaway") == "ok"
-    assert host.line() == "Error:Heating failed, system stopped! Heater_ID: 0"
+    assert host.line() == "Error:Heating failed, system stopped! Heater_ID: E0"
 
 
 def test_a_killed_simulator_has_written_its_ledger(start: Callable[..., Printer]) -> None:

@@ -9,7 +9,6 @@ import pytest
 from agent.sim.firmware import Firmware, FirmwareConfig
 from tests.unit.sim.firmware_rig import Rig, framed
 
-NUMBER_ERROR = "Error:Line Number is not Last Line Number+1, Last Line: {}"
 TEMPERATURES = re.compile(r"T:-?\d+\.\d\d /\d+\.\d\d B:-?\d+\.\d\d /\d+\.\d\d @:\d+ B@:\d+")
 
 
@@ -28,7 +27,7 @@ class TestBoot:
             "start",
             "PowerUp",
             "Marlin bugfix-2.1.x",
-            "echo: Last Updated: 2024-07-30 | Author: (none, default config)",
+            "echo: Last Updated: 2025-01-28 | Author: (none, default config)",
             "echo: Compiled: Nov 22 2026",
             "echo: Free Memory: 0  PlannerBufferBytes: 1472",
             "//action:notification Hardcoded Default Settings Loaded",
@@ -57,120 +56,6 @@ class TestBoot:
         rig = Rig()
         rig.firmware.reset(rig.now)
         assert rig.heard()[:3] == ["start", " External Reset", "Marlin bugfix-2.1.x"]
-
-
-class TestNumberedLines:
-    def test_checksum_mismatch(self, rig: Rig) -> None:
-        assert rig.send("N2 M105*1") == ["Error:checksum mismatch, Last Line: 1", "Resend: 2", "ok"]
-
-    def test_a_number_too_far_ahead(self, rig: Rig) -> None:
-        assert rig.send("N9 M105*46") == [NUMBER_ERROR.format(1), "Resend: 2", "ok"]
-
-    def test_no_checksum(self, rig: Rig) -> None:
-        answer = ["Error:No Checksum with line number, Last Line: 1", "Resend: 2", "ok"]
-        assert rig.send("N2 M105") == answer
-
-    def test_the_number_is_judged_before_the_checksum(self, rig: Rig) -> None:
-        assert rig.send("N77 M105*0") == [NUMBER_ERROR.format(1), "Resend: 2", "ok"]
-
-    def test_last_and_the_one_before_are_met_with_silence(self) -> None:
-        rig = Rig()
-        rig.send(framed(1, "G21"))
-        rig.send(framed(2, "G90"))
-        assert rig.send("N2 M105*37") == []
-        assert rig.send("N1 M105*38") == []
-        assert rig.send("N2 nonsense*999") == [], "duplicates are dropped before the checksum is looked at"
-        assert rig.send("N0 M105*39") == [NUMBER_ERROR.format(2), "Resend: 3", "ok"]
-        assert rig.texts() == ["G21", "G90"]
-        assert rig.firmware.statistics.duplicates == 3
-
-    def test_bare_m110_reports_the_number(self, rig: Rig) -> None:
-        assert rig.send("M110") == ["Line: 1", "ok"]
-        assert rig.send("N100 M110*34") == ["Line: 100", "ok"]
-
-    def test_m110_with_a_second_number(self, rig: Rig) -> None:
-        assert rig.send("N500 M110 N41*77") == ["ok"]
-        assert rig.send(framed(42, "G21")) == ["ok"]
-
-    def test_unnumbered_m110(self, rig: Rig) -> None:
-        assert rig.send("M110 N7") == ["ok"]
-        assert rig.send("M110") == ["Line: 7", "ok"]
-
-    def test_an_unnumbered_m110_counts_when_executed_not_when_received(self, rig: Rig) -> None:
-        rig.send("G4 S5")
-        rig.send("M110 N7")
-        assert rig.send("N999 M105*1") == [NUMBER_ERROR.format(1), "Resend: 2", "ok"]
-        rig.wait(6)
-        assert rig.send("N999 M105*1") == [NUMBER_ERROR.format(7), "Resend: 8", "ok"]
-
-    def test_a_numbered_m110_counts_on_receipt_and_again_when_executed(self, rig: Rig) -> None:
-        rig.send("G4 S5")
-        rig.send(framed(41, "M110 N41"))
-        rig.send(framed(42, "M73 P1"))
-        rig.wait(6)
-        assert rig.send("N999 M105*1") == [NUMBER_ERROR.format(41), "Resend: 42", "ok"], (
-            "lines sent before the ok of M110 are asked for again"
-        )
-
-    def test_the_text_m110_anywhere_in_a_numbered_line_sets_the_number(self, rig: Rig) -> None:
-        body = b"N2 M118 see M110 N77"
-        checksum = 0
-        for byte in body:
-            checksum ^= byte
-        assert checksum == 73
-        assert rig.send(body + b"*73\n") == ["see M110 N77", "ok"]
-        assert rig.send("M110") == ["Line: 77", "ok"]
-
-    def test_lines_of_95_characters_pass_and_96_never_do(self, rig: Rig) -> None:
-        text = "M117 " + "x" * 100
-        for size, accepted in ((95, True), (96, False), (97, False)):
-            line = next(
-                f
-                for f in (framed(rig.firmware.board.counter.last + 1, text[:k]) for k in range(100))
-                if len(f) == size + 1
-            )
-            assert (rig.send(line) == ["ok"]) is accepted, size
-        assert rig.firmware.statistics.rejected == 2
-
-    def test_a_comment_before_the_checksum_loses_it(self, rig: Rig) -> None:
-        assert rig.send("N2 M105 ; note*14") == [
-            "Error:No Checksum with line number, Last Line: 1",
-            "Resend: 2",
-            "ok",
-        ]
-
-    def test_the_probe_with_an_impossible_number_finds_the_last_line(self, rig: Rig) -> None:
-        rig.send(b"N2 G1 X")  # the host died in the middle of a line
-        assert rig.send("") == ["Error:No Checksum with line number, Last Line: 1", "Resend: 2", "ok"]
-        assert rig.send("N999999999 M105*46") == [NUMBER_ERROR.format(1), "Resend: 2", "ok"]
-        assert rig.send(framed(2, "G1 X26 F600")) == ["ok"]
-
-    def test_after_a_reset_the_counter_is_zero(self, rig: Rig) -> None:
-        rig.firmware.reset(rig.now)
-        rig.heard()
-        assert rig.send("N999999999 M105*46") == [NUMBER_ERROR.format(0), "Resend: 1", "ok"]
-
-    def test_four_lines_in_one_write_give_four_oks(self, rig: Rig) -> None:
-        data = b"".join(framed(n, "G21") for n in range(2, 6))
-        assert rig.send(data) == ["ok"] * 4
-
-    def test_the_ring_goes_with_the_rejected_line(self, rig: Rig) -> None:
-        data = b"N2 G21*1\n" + b"".join(framed(n, "G21") for n in range(3, 6))
-        assert rig.send(data) == ["Error:checksum mismatch, Last Line: 1", "Resend: 2", "ok"]
-        assert rig.firmware.statistics.flushed_bytes == 3 * len(framed(3, "G21"))
-
-    def test_errors_of_2_0_end_with_cr_lf_while_ok_ends_with_lf(self) -> None:
-        rig = Rig(dialect="marlin-2.0")
-        rig.firmware.receive(b"N2 M105*1\n", rig.now)
-        assert rig.firmware.transmit(rig.now) == (
-            b"Error:Line Number is not Last Line Number+1, Last Line: 0\r\nResend: 1\r\nok\n"
-        )
-
-    def test_2_0_answers_duplicates(self) -> None:
-        rig = Rig(dialect="marlin-2.0")
-        rig.send(framed(1, "G21"))
-        assert rig.send(framed(1, "G21")) == [NUMBER_ERROR.format(1), "Resend: 2", "ok"]
-        assert rig.send("M110") == ["ok"]
 
 
 class TestQuietAndUnknown:
@@ -226,18 +111,24 @@ class TestReports:
         assert lines[-1] == "ok"
 
     def test_m114_gives_the_planned_place_and_the_steps(self, rig: Rig) -> None:
-        rig.send("G92 X1 Y2 Z3 E4")
-        assert rig.send("M114") == ["X:1.00 Y:2.00 Z:3.00 E:4.00 Count X:80 Y:160 Z:1200", "ok"]
+        rig.send("G1 X1 Y2 Z3 F6000")
+        assert rig.send("M114") == ["X:1.00 Y:2.00 Z:3.00 E:0.00 Count X:80 Y:160 Z:1200", "ok"], (
+            "of the move that has only begun"
+        )
 
     def test_m118_forms(self, rig: Rig) -> None:
         assert rig.send("M118 E1 token") == ["echo:token", "ok"]
         assert rig.send("M118 A1 action:pause") == ["//action:pause", "ok"]
         assert rig.send("M118 plain text") == ["plain text", "ok"]
+        assert rig.send("M118 A1 E1 both") == ["echo://both", "ok"]
+        assert rig.send("M118 P0 to all ports") == ["to all ports", "ok"]
+        assert rig.send("M118 A0 no flag") == ["A0 no flag", "ok"]
 
 
 class TestLongCommands:
     def test_m109(self, rig: Rig) -> None:
-        rig.send("M109 S200")
+        (first,) = rig.send("M109 S200")
+        assert first.endswith(" W:?"), "the first report comes at once"
         lines = rig.timeline(200)
         waits = [(t, text) for t, text in lines if " W:" in text]
         assert all(re.fullmatch(r" T:.* @:\d+ B@:0 W:(\?|\d)", text) for _, text in waits)
@@ -256,7 +147,7 @@ class TestLongCommands:
     def test_g28_prints_a_position_before_its_ok(self, rig: Rig) -> None:
         rig.send("G28")
         lines = rig.wait(60)
-        assert lines[-2:] == ["X:0.00 Y:0.00 Z:0.00 E:0.00 Count X:0 Y:0 Z:0", "ok"]
+        assert lines[-2:] == ["X:0.00 Y:0.00 Z:5.00 E:0.00 Count X:0 Y:0 Z:2000", "ok"]
         assert "echo:busy: processing" in lines
 
     def test_dwell_of_seven_seconds(self, rig: Rig) -> None:
@@ -360,29 +251,23 @@ class TestStops:
         assert rig.send("M104 S400") == ["ok"]
         assert rig.firmware.board.hotend.target == 260.0
 
-    def test_invalid_extruders_are_named(self, rig: Rig) -> None:
-        assert rig.send("T5") == ["echo:T5 Invalid extruder", "ok"]
-        assert rig.send("M104 T3 S200") == ["echo:M104 Invalid extruder 3", "ok"]
-        assert rig.send("T0") == ["ok"]
+    def test_2_0_names_invalid_extruders(self) -> None:
+        old = Rig(dialect="marlin-2.0")
+        assert old.send("T5") == ["echo:T5 Invalid extruder", "ok"]
+        assert old.send("M104 T3 S200") == ["echo:M104 Invalid extruder 3", "ok"]
+        assert old.firmware.board.hotend.target == 0.0
+        assert old.send("T0") == ["ok"]
 
+    def test_2_1_for_one_extruder_takes_any_tool_for_it(self, rig: Rig) -> None:
+        assert rig.send("T5") == ["ok"]
+        assert rig.send("M104 T3 S200") == ["ok"]
+        assert rig.firmware.board.hotend.target == 200.0
+        assert rig.send("T-1") == ['echo:Unknown command: "T-1"', "ok"]
 
-class TestAdvancedOk:
-    def test_forms(self) -> None:
-        rig = Rig(advanced_ok=True)
-        assert rig.send(framed(1, "G21")) == ["ok N1 P15 B3"]
-        assert rig.send("G21") == ["ok P15 B3"]
-        assert rig.send(framed(2, "M105"))[0].startswith("ok T:")
-        rig.send(framed(3, "G1 X50 F60"))
-        assert rig.send(framed(4, "G21")) == ["ok N4 P14 B3"]
-
-    def test_the_ok_behind_a_resend_lies_on_2_0_and_is_bare_on_2_1(self) -> None:
-        old = Rig(advanced_ok=True, dialect="marlin-2.0")
-        old.send(framed(1, "G21"))
-        old.send(framed(2, "G4 P2500"))
-        assert old.send("N3 G21*0")[1:] == ["Resend: 3", "ok N2 P15 B3"]
-        new = Rig(advanced_ok=True)
-        new.send(framed(1, "G4 P2500"))
-        assert new.send("N2 G21*0")[1:] == ["Resend: 2", "ok"]
+    def test_an_extrusion_of_more_than_200_mm_is_prevented_with_an_ok(self, rig: Rig) -> None:
+        rig.send("M302 P1")
+        assert rig.send("G1 E201 F6000") == ["echo: too long extrusion prevented", "ok"]
+        assert rig.send("M114")[0].startswith("X:0.00 Y:0.00 Z:0.00 E:201.00 "), "the coordinate counts on"
 
 
 def test_wait_once_a_second_while_idle() -> None:

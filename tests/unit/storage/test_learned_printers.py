@@ -5,7 +5,7 @@ import pytest
 from agent.domain.errors import UsageError
 from agent.storage.clock import SystemClock
 from agent.storage.database import Database
-from agent.storage.printers import MAX_RECORD_BYTES, LearnedPrinters
+from agent.storage.printers import MAX_RECORD_BYTES, MAX_RECORDS, LearnedPrinters
 
 
 async def test_learned_records_are_kept_per_port(database: Database) -> None:
@@ -34,3 +34,21 @@ def test_the_clock_names_its_boot() -> None:
     first, second = SystemClock().stamp(), SystemClock().stamp()
     assert first.boot == second.boot
     assert second.mono_ms >= first.mono_ms
+
+
+async def test_all_records_come_back_the_last_one_first(database: Database) -> None:
+    printers = LearnedPrinters(database, SystemClock())
+    assert await printers.records() == []
+    for port_id in ("usb:1", "usb:2", "usb:1"):
+        await printers.save(port_id, {"port_id": port_id})
+    assert [record["port_id"] for record in await printers.records()] == ["usb:1", "usb:2"]
+
+
+async def test_a_bench_with_changing_printers_does_not_fill_the_table(database: Database) -> None:
+    printers = LearnedPrinters(database, SystemClock())
+    for index in range(MAX_RECORDS + 3):
+        await printers.save(f"usb:{index}", {"port_id": index})
+    records = await printers.records()
+    assert len(records) == MAX_RECORDS
+    assert records[0] == {"port_id": MAX_RECORDS + 2}
+    assert await printers.last() == records[0]

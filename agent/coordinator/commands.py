@@ -1,0 +1,272 @@
+"""Commands in: each is carried out at most once, in time, if the unit's owner allows it, and always answered.
+
+A command is on disk before it is carried out and its answer afterwards; the same `cmd_id` again gets the answer
+again. An emergency stop is the exception: it acts first and is written down then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from agent.coordinator.actions import Actions, Result
+from agent.coordinator.answers import Answers, told
+from agent.coordinator.command_args import parse_args
+from agent.coordinator.documents import (
+    Answer,
+    AnswerKind,
+    AnswerStatus,
+    Command,
+    CommandName,
+    Document,
+    DocumentError,
+    parse_answer,
+)
+from agent.coordinator.messages import Incoming
+from agent.coordinator.timing import CoordinatorClock, Timeliness, Window, judge
+from agent.domain.errors import FabunitError, RefusedError
+from agent.storage import commands as command_rows
+from agent.storage.clock import Clock
+from agent.storage.database import Database
+
+# Homing or heating waits for the printer's answer; nothing else takes long.
+RUN_TIMEOUT_S = 120.0
+# A flood of commands is refused, not collected.
+MAX_WAITING = 50
+# Commands that change nothing but the link itself are remembered in memory only: they are harmless twice.
+_VOLATILE = frozenset({CommandName.WATCH, CommandName.REBIRTH, CommandName.RESEND, CommandName.IDENTIFY})
+_KEPT_VOLATILE = 200
+
+_log = structlog.get_logger(__name__)
+Reply = Callable[[Answer], None]
+
+
+class CommandVerifier(Protocol):
+    """Reads commands and checks signatures where there are some."""
+
+    def command(self, payload: bytes, content_type: str | None = None) -> Command:
+        """Return the command. Raises DocumentError, RefusedError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    command: Command
+    args: Document
+    reply: Reply
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A command between its arrival and the note of its answer."""
+
+    digest: str
+    answer: Answer
+
+
+class Commands:
+    """Takes commands; event loop only. `run` carries them out one after the other, `stop` ahead of all."""
+
+    def __init__(
+        self,
+        actions: Actions,
+        database: Database,
+        *,
+        clock: Clock,
+        answers: Answers,
+        verifier: CommandVerifier,
+        allowed: frozenset[str],
+        coordinator_clock: CoordinatorClock,
+    ) -> None:
+        self._actions = actions
+        self._database = database
+        self._clock = clock
+        self._answers = answers
+        self._verifier = verifier
+        self._allowed = allowed
+        self._time = coordinator_clock
+        self._waiting: asyncio.Queue[_Order] = asyncio.Queue()
+        self._pending: dict[str, _Pending] = {}
+        self._volatile: OrderedDict[str, Answer] = OrderedDict()
+
+    async def take(self, message: Incoming, reply: Reply) -> None:
+        """Take what came on `down/commands`; every answer goes to `reply`. Raises StorageError."""
+        try:
+            command = self._verifier.command(message.payload, message.content_type)
+        except DocumentError as error:
+            reply(self._answers.malformed(AnswerKind.COMMAND, error))
+            return
+        except RefusedError as error:
+            reply(
+                self._answers.answer(
+                    AnswerKind.COMMAND, AnswerStatus.FAILED, code=error.code, detail=told(error)
+                )
+            )
+            return
+        try:
+            args = self._admitted(command, message)
+        except DocumentError as error:
+            failed = self._failed(command, error)
+            problems = self._answers.malformed(AnswerKind.COMMAND, error).problems
+            reply(failed.model_copy(update={"problems": problems}))
+            return
+        except FabunitError as error:
+            reply(self._failed(command, error))
+            return
+        if command.command == CommandName.STOP:
+            await self._stop(command, args, reply)
+        else:
+            await self._enqueue(_Order(command, args, reply))
+
+    async def run(self) -> None:
+        """Carry out commands until cancelled. Raises StorageError."""
+        while True:
+            order = await self._waiting.get()
+            await self._carry_out(order)
+
+    def _admitted(self, command: Command, message: Incoming) -> Document:
+        """Return the checked arguments. Raises RefusedError for what is unknown, denied or late."""
+        name = command.command
+        if not self._actions.knows(name):
+            raise RefusedError(f"there is no command {name!r}", code="unknown_command")
+        if name not in self._allowed:
+            raise RefusedError(
+                f"this unit's owner does not allow {name!r} from a coordinator",
+                code="denied",
+                remedy="coordinator.allow in its configuration",
+            )
+        if message.retain:
+            raise RefusedError("a retained command has no time and is never carried out", code="retained")
+        stamp = self._clock.stamp()
+        self._time.hear(command.sent, stamp)
+        deadline_ms = None if message.expiry_s is None else stamp.mono_ms + message.expiry_s * 1000
+        window = Window(None, command.expires, deadline_ms, stamp.boot)
+        timeliness = judge(window, self._time.now(stamp))
+        if timeliness is Timeliness.LATE:
+            raise RefusedError(f"the command expired at {command.expires} ms", code="expired")
+        if timeliness is Timeliness.UNKNOWN and name != CommandName.STOP:
+            raise RefusedError(
+                "this unit's clock is not set: whether the command is still valid cannot be told",
+                code="clock_unknown",
+                remedy="send it with an MQTT message expiry, or with `sent`",
+            )
+        return parse_args(name, command.args)
+
+    async def _enqueue(self, order: _Order) -> None:
+        command = order.command
+        digest = _digest(command)
+        pending = self._pending.get(command.cmd_id)
+        if pending is not None:
+            order.reply(pending.answer if pending.digest == digest else self._reused(command))
+            return
+        if len(self._pending) >= MAX_WAITING:
+            order.reply(self._failed(command, RefusedError("too many commands wait", code="busy")))
+            return
+        accepted = self._answer(command, AnswerStatus.ACCEPTED)
+        # Before the first await: the same command may be delivered twice within one turn of the loop.
+        self._pending[command.cmd_id] = _Pending(digest, accepted)
+        try:
+            known = await self._known(command)
+        except BaseException:
+            del self._pending[command.cmd_id]
+            raise
+        if known is not None:
+            del self._pending[command.cmd_id]
+            order.reply(known)
+            return
+        order.reply(accepted)
+        self._waiting.put_nowait(order)
+
+    async def _known(self, command: Command) -> Answer | None:
+        """Return the answer to a command that came before; else note, durably, that it is carried out now."""
+        if command.command in _VOLATILE:
+            return self._volatile.get(command.cmd_id)
+        digest = _digest(command)
+        before = await self._database.run(
+            lambda connection: command_rows.begin(connection, command.cmd_id, digest)
+        )
+        if before is None:
+            return None
+        if before.digest != digest:
+            return self._reused(command)
+        if before.answer is not None:
+            return parse_answer(before.answer.encode())
+        detail = "the unit was restarted while it carried this out; its state shows what came of it"
+        return self._failed(command, RefusedError(detail, code="interrupted"))
+
+    async def _stop(self, command: Command, args: Document, reply: Reply) -> None:
+        # Asking the database first would cost up to a second on a busy card: memory must do.
+        before = self._volatile.get(command.cmd_id)
+        if before is not None:
+            reply(before)
+            return
+        answer = await self._result(command, args)
+        reply(answer)
+        self._keep(command, answer)
+        _log.warning("coordinator_stop", cmd_id=command.cmd_id, status=answer.status.value)
+        await self._known(command)
+        await self._remember(command, answer)
+
+    async def _carry_out(self, order: _Order) -> None:
+        command = order.command
+        try:
+            answer = await self._result(command, order.args)
+            self._pending[command.cmd_id].answer = answer
+            order.reply(answer)
+            _log.info(
+                "coordinator_command", command=command.command, status=answer.status.value, code=answer.code
+            )
+            await self._remember(command, answer)
+        finally:
+            del self._pending[command.cmd_id]
+
+    async def _result(self, command: Command, args: Document) -> Answer:
+        try:
+            async with asyncio.timeout(RUN_TIMEOUT_S):
+                await self._actions.demand(command.if_state, command.if_job)
+                result: Result = await self._actions.run(command.command, args)
+        except FabunitError as error:
+            return self._failed(command, error)
+        except TimeoutError:
+            detail = f"not done within {RUN_TIMEOUT_S:.0f} s"
+            return self._failed(command, RefusedError(detail, code="timed_out"))
+        return self._answer(command, AnswerStatus.DONE, data=result)
+
+    async def _remember(self, command: Command, answer: Answer) -> None:
+        if command.command in _VOLATILE:
+            self._keep(command, answer)
+            return
+        text = answer.to_json().decode()
+        await self._database.run(lambda connection: command_rows.finish(connection, command.cmd_id, text))
+
+    def _keep(self, command: Command, answer: Answer) -> None:
+        self._volatile[command.cmd_id] = answer
+        while len(self._volatile) > _KEPT_VOLATILE:
+            self._volatile.popitem(last=False)
+
+    def _reused(self, command: Command) -> Answer:
+        return self._failed(command, RefusedError("this cmd_id was another command", code="id_reused"))
+
+    def _answer(self, command: Command, status: AnswerStatus, *, data: Result = None) -> Answer:
+        return self._answers.answer(AnswerKind.COMMAND, status, cmd_id=command.cmd_id, data=data)
+
+    def _failed(self, command: Command, error: FabunitError) -> Answer:
+        return self._answers.answer(
+            AnswerKind.COMMAND,
+            AnswerStatus.FAILED,
+            cmd_id=command.cmd_id,
+            code=error.code,
+            detail=told(error),
+        )
+
+
+def _digest(command: Command) -> str:
+    content = command.model_dump(mode="json", exclude={"sent", "expires"})
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

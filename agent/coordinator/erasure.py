@@ -1,0 +1,82 @@
+"""Files of orders that want no copy to remain: deleted once the job is over (a designer's confidentiality)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from agent.domain.events import EventDraft, EventType, Stamp
+from agent.jobs.queue import Queue
+from agent.storage import events as event_rows
+from agent.storage import inbox as inbox_rows
+from agent.storage import jobs as job_rows
+from agent.storage.artefacts import ArtefactStore
+from agent.storage.database import Connection, Database
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Doomed:
+    job_id: str
+    rev: int
+    artefact: str | None
+    prepared: str | None
+
+
+class Eraser:
+    """Deletes the file, what the gate made of it, and the order's text; event loop only.
+
+    Files that an unfinished job still needs stay until that one is over. Deleting unlinks: what a flash card keeps of
+    it inside is out of reach, so that designs which must not be readable there are to be sent encrypted.
+    """
+
+    def __init__(self, queue: Queue, database: Database, store: ArtefactStore) -> None:
+        self._queue = queue
+        self._database = database
+        self._store = store
+
+    async def sweep(self) -> None:
+        """Erase what is due. Raises StorageError, OSError."""
+        for doomed in await self._database.read(_doomed):
+            await asyncio.to_thread(self._unlink, doomed)
+            await self._queue.transact(partial(_forget, doomed))
+            _log.info("artefact_erased", job_id=doomed.job_id, rev=doomed.rev)
+
+    def _unlink(self, doomed: _Doomed) -> None:
+        if doomed.artefact is not None:
+            self._store.path(doomed.artefact).unlink(missing_ok=True)
+            for facts in self._store.prepared_dir.glob(f"{doomed.artefact}.*.json"):
+                facts.unlink(missing_ok=True)
+        if doomed.prepared is not None:
+            (self._store.prepared_dir / f"{doomed.prepared}.gcode").unlink(missing_ok=True)
+
+
+def _doomed(connection: Connection) -> list[_Doomed]:
+    needed = {
+        digest
+        for job in job_rows.unfinished(connection)
+        for digest in (job.artefact_sha256, job.prepared_sha256)
+    }
+    found = []
+    for entry in inbox_rows.to_erase(connection):
+        job = job_rows.get(connection, entry.job_id)
+        if job is None:
+            continue
+        artefact = None if job.artefact_sha256 in needed else job.artefact_sha256
+        prepared = None if job.prepared_sha256 in needed else job.prepared_sha256
+        found.append(_Doomed(entry.job_id, entry.rev, artefact, prepared))
+    return found
+
+
+def _forget(doomed: _Doomed, connection: Connection, stamp: Stamp) -> None:
+    inbox_rows.forget_document(connection, doomed.job_id, doomed.rev)
+    detail = (
+        "its files were erased" if doomed.artefact else "its order was erased; another job needs the file"
+    )
+    data = {"event": "erased"}
+    draft = EventDraft(EventType.JOB, detail, doomed.job_id, doomed.rev, data=data)
+    event_rows.append(connection, draft, stamp)

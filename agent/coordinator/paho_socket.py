@@ -1,0 +1,52 @@
+"""What has to be done to paho's sockets from outside: no delay, no leak, no packet larger than was agreed."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import Any
+
+from paho.mqtt.client import Client
+
+from agent.coordinator.mqtt5 import MAX_PACKET_BYTES
+
+
+class TrackedClient(Client):
+    """paho's client, with a handle on its socket while it connects: on failure it would be left open."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.connecting: socket.socket | None = None
+
+    def _create_socket_connection(self) -> socket.socket:
+        self.connecting = super()._create_socket_connection()
+        return self.connecting
+
+
+def set_nodelay(_client: Client, _data: Any, sock: Any) -> None:
+    """Have small packets leave at once."""
+    # Without it a command and its answer wait for each other's TCP acknowledgements: 68 ms instead of 2 (measured).
+    raw = getattr(sock, "_socket", sock)
+    with contextlib.suppress(OSError, AttributeError):
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def has_pending(sock: Any) -> bool:
+    """Tell whether TLS holds bytes that `poll` cannot see."""
+    pending = getattr(sock, "pending", None)
+    return pending is not None and pending() > 0
+
+
+def demand_sane_packet(client: Client) -> None:
+    """End a connection whose broker begins a packet larger than we said we take, before its bytes are collected."""
+    size = client._in_packet["remaining_length"]  # noqa: SLF001 - paho keeps it nowhere else
+    if size > MAX_PACKET_BYTES:
+        raise ConnectionAbortedError(f"the broker began a packet of {size} bytes")
+
+
+def close_socket(client: Client) -> None:
+    """Close the socket of a client, if it still has one."""
+    sock = client.socket()
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.close()

@@ -1,0 +1,3 @@
+-- The signature over the receipt's exact bytes, by a unit that has a key.
+
+ALTER TABLE prints ADD COLUMN receipt_seal TEXT;
