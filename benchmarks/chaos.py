@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.cli.demo_verdict import commands_of, executed_of, first_difference
+from agent.cli.demo_verdict import commands_of, executed_of, first_difference, fragments_of
 from agent.domain.errors import FabunitError
 from benchmarks.bench_unit import BenchUnit, moves_file
 
@@ -150,7 +150,8 @@ def one_print(options: argparse.Namespace, noise: tuple[str, ...], rng: random.R
         tally.prints += 1
         if document["state"] != "completed":
             return f"the job is {document['state']}: {document['detail']}"
-        return first_difference(commands_of(part.read_text().splitlines()), list(executed_of(printer.ledger)))
+        wanted = commands_of(part.read_text().splitlines())
+        return first_difference(wanted, list(executed_of(printer.ledger))) or fragments_of(printer.ledger)
 
 
 def strike(moment: str, unit: BenchUnit, printer: Printer, rng: random.Random, tally: Tally) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+_MOVE = re.compile(r"\s*[GT]\d")
 HOST_NUMBERS = 1_000_000
 """From here on a line number belongs to the host's own commands (parking, waiting for the end)."""
 
@@ -41,7 +43,7 @@ def judge(
     """Compare every command of the file with every numbered command the printer executed, in order."""
     wanted = commands_of(part.read_text(encoding="latin-1").splitlines())
     executed = list(executed_of(ledger))
-    difference = first_difference(wanted, executed)
+    difference = first_difference(wanted, executed) or fragments_of(ledger)
     completed = job.get("state") == "completed"
     prints = [entry for entry in summary.get("prints", []) if entry["base"] < HOST_NUMBERS]
     printed: Mapping[str, Any] = prints[-1] if prints else {}
@@ -74,6 +76,16 @@ def executed_of(ledger: Path) -> Iterator[str]:
             entry = json.loads(text)
             if entry.get("src") == "job" and entry["n"] < HOST_NUMBERS:
                 yield entry["cmd"]
+
+
+def fragments_of(ledger: Path) -> str:
+    """Name the first move without a line number: the rest of a line that lost its head. Empty when there is none."""
+    with ledger.open(encoding="utf-8") as file:
+        for text in file:
+            entry = json.loads(text)
+            if "cmd" in entry and entry["n"] is None and _MOVE.match(entry["cmd"]):
+                return f"{entry['cmd']!r} was executed without a line number"
+    return ""
 
 
 def first_difference(wanted: list[str], executed: list[str]) -> str:
