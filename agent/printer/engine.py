@@ -275,7 +275,12 @@ class LineEngine(Agreement):
 
     def _flow(self, now: float) -> None:
         window = self.window
-        if not (self._held or self._poll_wanted or self._wants_check() or self._must_settle()):
+        stops = self._held or self._poll_wanted
+        if not stops and window.sent >= self.pace.check_at:
+            stops = self._wants_check()
+        if not stops and window.unsettled:
+            stops = self._must_settle()
+        if not stops:
             idle = not window.in_flight
             data = window.take()
             if data:
@@ -329,9 +334,7 @@ class LineEngine(Agreement):
     def _wants_check(self) -> bool:
         """Whether it is time to compare our count with the firmware's."""
         window = self.window
-        if not self._can_ask or window.verified == window.sent:
-            return False
-        return self.pace.check_due(window)
+        return self._can_ask and window.sent >= self.pace.check_at and window.verified != window.sent
 
     def _must_settle(self) -> bool:
         """Whether a late ok could be taken for that of a command that is sent alone."""

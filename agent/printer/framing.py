@@ -8,22 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
-from operator import xor
 
 IMPOSSIBLE_LINE = 999_999_999
 """A line number no session reaches: the firmware rejects it and names the last line it accepted."""
 
 
 def checksum(body: bytes) -> int:
-    """XOR of all bytes, 0..255."""
-    return reduce(xor, body, 0)
+    """XOR of all bytes, 0..255.
+
+    Folded as one whole number, half upon half: a third less work than byte by byte, and it is done for every line.
+    """
+    folded = int.from_bytes(body, "little")
+    if len(body) > 64:
+        shift = 4 << len(body).bit_length()
+        while shift > 256:
+            folded ^= folded >> shift
+            shift >>= 1
+    folded ^= folded >> 256
+    folded ^= folded >> 128
+    folded ^= folded >> 64
+    folded ^= folded >> 32
+    folded ^= folded >> 16
+    return (folded ^ (folded >> 8)) & 0xFF
 
 
 def frame(number: int, command: bytes) -> bytes:
     """One command as it goes over the wire, with number, checksum and line end."""
     body = b"N%d %s" % (number, command)
-    return b"%s*%d\n" % (body, reduce(xor, body, 0))
+    return b"%s*%d\n" % (body, checksum(body))
 
 
 def frame_plain(command: bytes) -> bytes:
@@ -87,7 +99,7 @@ def build_chunk(first: int, base: int | None, commands: Iterable[bytes], *, barr
         number = base + first
         for command in commands:
             body = b"N%d %s" % (number, command)
-            frames.append(b"%s*%d\n" % (body, reduce(xor, body)))
+            frames.append(b"%s*%d\n" % (body, checksum(body)))
             number += 1
     ends = [0]
     total = 0

@@ -40,6 +40,8 @@ CHECK_LEAST = 50
 SUSPICION_LINES = 20
 CAREFUL = WindowSize(4, 120)
 """Safe on every board measured: 4 command slots and a 128-byte receive ring."""
+NEVER = 1 << 62
+"""A line no session reaches."""
 CLEAN_FIRST = 500
 CLEAN_MOST = 16000
 
@@ -56,7 +58,7 @@ class Pace:
         self._talks = False
         self._sample: tuple[int, float] | None = None
         self._check_every = CHECK_FIRST
-        self._check_at: int | None = None
+        self.check_at = NEVER  # the line at which our count is compared with the firmware's
         self._clean_needed = CLEAN_FIRST
         self._widen_at: int | None = None
         self._single = False
@@ -117,7 +119,7 @@ class Pace:
 
     def restart(self, window: SendWindow) -> None:
         """A new session begins behind the window's last line."""
-        self._check_at = window.sent + self._check_every
+        self.check_at = window.sent + self._check_every
         self._sample = None
         self._widen_at = None
         self._single = False
@@ -151,12 +153,7 @@ class Pace:
 
     def suspect(self, index: int) -> None:
         """Our count may be wrong: compare it soon."""
-        soon = index + SUSPICION_LINES
-        self._check_at = soon if self._check_at is None else min(self._check_at, soon)
-
-    def check_due(self, window: SendWindow) -> bool:
-        """Whether it is time to compare our count with the firmware's."""
-        return self._check_at is not None and window.sent >= self._check_at
+        self.check_at = min(self.check_at, index + SUSPICION_LINES)
 
     def verified(self, *, drift: int, index: int, now: float) -> None:
         """The counts were compared; `drift` is how many oks we counted too many (negative: lost)."""
@@ -164,7 +161,7 @@ class Pace:
             self._check_every = max(CHECK_LEAST, self._check_every // 2)
         else:
             self._check_every = min(CHECK_MOST, self._check_every * 2)
-        self._check_at = index + self._check_every
+        self.check_at = index + self._check_every
         if self._sample is not None and self._sample[0] <= index:
             self.latency.add(now - self._sample[1])  # at least: where lines are slow, patience must learn it
         self._sample = None

@@ -36,7 +36,7 @@ def test_plain_lines_carry_nothing() -> None:
     assert framing.build_chunk(1, None, [b"G28", b"G1 X1"]).data == b"G28\nG1 X1\n"
 
 
-@given(st.binary(max_size=300))
+@given(st.binary(max_size=600))
 def test_the_checksum_is_the_one_the_firmware_model_computes(data: bytes) -> None:
     assert framing.checksum(data) == xor_checksum(data) == reduce(xor, data, 0)
 
