@@ -197,6 +197,7 @@ async def build(settings: Settings, listener: Listener, ring: LogRing, started_s
         gate_version=GATE_VERSION,
         is_auto_start=settings.queue.auto_start,
         is_ejecting=ejects,
+        claim=coordinator.fetching.claim if coordinator else None,
     )
     identity = UnitIdentity(settings.unit.id, settings.unit.title, __version__, os.getpid(), started_s)
     unit = UnitFacade(

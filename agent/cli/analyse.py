@@ -10,7 +10,7 @@ import click
 
 from agent.cli.session import Session, local_command
 from agent.cli.wording import duration, facts, heater_name, printable
-from agent.domain.errors import NotFoundError, RefusedError
+from agent.domain.errors import NotFoundError, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from agent.domain.artefact import Prepared
@@ -20,6 +20,7 @@ _MARK = {"error": ("refused", "red"), "warning": ("warning", "yellow"), "info": 
 _DIALECT = "marlin"
 # More findings of one file tell a person nothing new; --json has all of them.
 _FINDINGS_SHOWN = 20
+_OBJECTS_SHOWN = 5
 
 
 @click.command()
@@ -28,16 +29,43 @@ _FINDINGS_SHOWN = 20
     "--profile", "profile_name", metavar="NAME", help="Printer profile. Default: the configured one."
 )
 @click.option("--dialect", metavar="NAME", help="Firmware dialect. Default: the configured one, else marlin.")
+@click.option(
+    "--thumbnail",
+    metavar="PICTURE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the largest preview picture of the file there.",
+)
 @local_command
-def analyse(session: Session, file: Path, profile_name: str | None, dialect: str | None) -> int:
+def analyse(
+    session: Session, file: Path, profile_name: str | None, dialect: str | None, thumbnail: Path | None
+) -> int:
     """Check GCODE against this printer's limits: time, layers, findings. Exit code 4 when refused."""
     if not file.is_file():
         raise NotFoundError(f"{file} is not a file that can be read", remedy="check the path")
+    if thumbnail is not None:
+        _write_thumbnail(file, thumbnail)
     profile, dialect_name = _target(session.config, profile_name, dialect)
     prepared = _prepare(file, profile, dialect_name)
     document = _document(file, profile, prepared)
     session.show(document, lambda: _text(document))
     return 0 if prepared.is_printable else RefusedError.exit_code
+
+
+def _write_thumbnail(file: Path, target: Path) -> None:
+    """Write the largest preview picture. NotFoundError (no_thumbnail) when the file has none."""
+    from agent.gcode.metadata import EDGE_BYTES
+    from agent.gcode.thumbnails import read_thumbnails
+
+    with file.open("rb") as source:
+        pictures = read_thumbnails(source.read(EDGE_BYTES))
+    if not pictures:
+        raise NotFoundError(
+            f"{file} has no preview picture", code="no_thumbnail", remedy="switch thumbnails on in the slicer"
+        )
+    try:
+        target.write_bytes(pictures[0].data)
+    except OSError as error:
+        raise UsageError(f"{target}: {error.strerror}", remedy="name another file") from error
 
 
 def _target(config: Path | None, profile_name: str | None, dialect: str | None) -> tuple[PrinterProfile, str]:
@@ -90,11 +118,13 @@ def _text(document: dict[str, Any]) -> str:
         ("verdict", click.style(verdict, fg="green" if document["printable"] else "red", bold=True)),
         ("slicer", printable(metadata["slicer"])),
         ("material", printable(metadata["material"])),
-        ("time", "" if metadata["estimate_s"] is None else duration(metadata["estimate_s"])),
+        ("time", _time(metadata, summary)),
         ("filament", "" if filament is None else f"{filament / 1000:.2f} m"),
         ("lines", str(document["lines"])),
         ("layers", str(document["layers"] or "")),
         ("height", f"{summary['height_mm']:g} mm" if summary.get("height_mm") else ""),
+        ("size", _box(summary)),
+        ("objects", ", ".join(printable(name) for name in summary.get("objects", [])[:_OBJECTS_SHOWN])),
         ("hottest", _hottest(summary)),
     ])  # fmt: skip
     findings = document["findings"]
@@ -102,6 +132,24 @@ def _text(document: dict[str, Any]) -> str:
     if len(findings) > _FINDINGS_SHOWN:
         lines.append(f"... and {len(findings) - _FINDINGS_SHOWN} more (--json shows all)")
     return "\n".join([head, *lines])
+
+
+def _time(metadata: dict[str, Any], summary: dict[str, Any]) -> str:
+    """Tell the estimate, and the slicer's own where it is another one."""
+    estimate, promised = metadata["estimate_s"], summary.get("slicer_estimate_s")
+    if estimate is None:
+        return ""
+    told = duration(estimate)
+    return f"{told} (slicer: {duration(promised)})" if promised else told
+
+
+def _box(summary: dict[str, Any]) -> str:
+    """Tell how large the printed thing is, skirt and purge lines included."""
+    box = summary.get("analysis", {}).get("printed_box_mm")
+    if not box:
+        return ""
+    low, high = box
+    return " x ".join(f"{top - bottom:.1f}" for bottom, top in zip(low, high, strict=True)) + " mm"
 
 
 def _hottest(summary: dict[str, Any]) -> str:

@@ -49,8 +49,14 @@ COMMANDS: dict[str, Entry] = {
     "history": Entry("agent.cli.history:history", "List past prints."),
     "receipt": Entry("agent.cli.history:receipt", "Show the receipt of a print."),
     "logs": Entry("agent.cli.logs:logs", "Show the daemon's log."),
+    "check": Entry("agent.cli.check:check", "Check whether a mesh can be printed here."),
+    "slice": Entry("agent.cli.slice:slice_model", "Slice a mesh as the unit would."),
+    "profile": Entry("agent.cli.profile:profile", "List, show and import profiles."),
     "analyse": Entry("agent.cli.analyse:analyse", "Check a G-code file as the unit would."),
     "simulate": Entry("agent.cli.simulate:simulate", "Run the virtual printer behind a pseudo-terminal."),
+    "coordinator": Entry(
+        "agent.cli.coordinator:coordinator", "Run a small coordinator: push jobs, watch and command units."
+    ),
     "completion": Entry("agent.cli.completion:completion", "Print the shell completion script."),
 }
 

@@ -15,11 +15,13 @@ MAX_LINE_BYTES = 1024 * 1024  # only comments come near (Orca writes whole macro
 class BlockReader:
     """Iterates over blocks that end with a line end; LF, CRLF and lone CR all become LF.
 
-    `sha256` and `size_bytes` cover the raw bytes read so far. ArtefactError (not_gcode) for an endless line.
+    `sha256` and `size_bytes` cover the raw bytes read so far; without `is_hashed` there is no digest, for files that
+    are known already. ArtefactError (not_gcode) for an endless line.
     """
 
-    def __init__(self, file: BinaryIO, *, block_bytes: int = BLOCK_BYTES) -> None:
+    def __init__(self, file: BinaryIO, *, block_bytes: int = BLOCK_BYTES, is_hashed: bool = True) -> None:
         self._file = file
+        self._is_hashed = is_hashed
         self._block_bytes = block_bytes
         self._digest = hashlib.sha256()
         self.size_bytes = 0
@@ -33,7 +35,8 @@ class BlockReader:
         carry = b""
         first = True
         while chunk := self._file.read(self._block_bytes):
-            self._digest.update(chunk)
+            if self._is_hashed:
+                self._digest.update(chunk)
             self.size_bytes += len(chunk)
             data = carry + chunk
             if first:

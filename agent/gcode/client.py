@@ -79,6 +79,7 @@ def _environment() -> dict[str, str]:
         "PYTHONPATH": str(package_parent),
         "PYTHONDONTWRITEBYTECODE": "1",
         "LC_ALL": "C.UTF-8",
+        "OPENBLAS_NUM_THREADS": "1",  # numpy would take address space for a thread per processor
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from agent.domain.artefact import Finding, Severity
@@ -13,13 +14,17 @@ _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 class FindingLog:
     """`add` may be called for every line; `findings` is short, errors first, in order of appearance."""
 
-    def __init__(self) -> None:
+    def __init__(self, severities: Mapping[str, str] | None = None) -> None:
+        """`severities`: what the owner of the machine thinks of some findings (id to severity)."""
+        self._severities = severities or {}
         self._first: dict[tuple[str, str], Finding] = {}
         self._counts: dict[tuple[str, str], int] = {}
         self.errors = 0
 
     def add(self, finding: Finding, line: int, key: str = "") -> None:
         """Record a finding on `line`; those with the same id and `key` (such as the command word) are counted."""
+        if own := self._severities.get(finding.id):
+            finding = replace(finding, severity=Severity(own))
         if finding.severity is Severity.ERROR:
             self.errors += 1
         kind = (finding.id, key)

@@ -6,6 +6,9 @@ from typing import Any
 
 from agent.domain.artefact import Finding, Severity
 
+LEAST_MELT_C = (
+    150.0  # firmwares refuse to extrude below 170 °C; some materials for crafts melt a little earlier
+)
 _HEATERS = {"M104": "T", "M109": "T", "M140": "B", "M190": "B", "M141": "C", "M191": "C"}
 
 
@@ -19,9 +22,9 @@ class HeatLog:
         self.last: dict[str, float] = {}
 
     @property
-    def nozzle_was_set(self) -> bool:
-        """Some nozzle has been given a temperature."""
-        return any(celsius > 0 for heater, celsius in self.highest.items() if heater.startswith("T"))
+    def nozzle_is_hot(self) -> bool:
+        """Some nozzle has a target at which something melts."""
+        return any(celsius >= LEAST_MELT_C for heater, celsius in self.last.items() if heater.startswith("T"))
 
     def take(self, word: str, values: dict[str, float]) -> bool:
         """Take a command; False when it has nothing to do with heaters or tools."""

@@ -21,6 +21,7 @@ class LayerIndex:
         self._pending_line: int | None = None
         self._candidate: tuple[int, float] | None = None
         self._uses_marks = False
+        self._height: float | None = None  # at the end of the last run, once marks are used
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -44,8 +45,13 @@ class LayerIndex:
     def run(self, text: bytes, first_line: int, z_before: float | None) -> None:
         """Take a run of plain lines that begins at prepared line `first_line`, at height `z_before`."""
         if self._pending_line is not None:
-            self._place_pending(text, z_before)
-        elif not self._uses_marks and (b" Z" in text or self._candidate):
+            self._place_pending(text, self._height if z_before is None else z_before)
+        if self._uses_marks:
+            # The move to a layer's height and its first extrusion may stand in different runs.
+            at = text.rfind(b" Z")
+            found = _HEIGHT.match(text, at) if at >= 0 else None
+            self._height = float(found[1]) if found else self._height
+        elif b" Z" in text or self._candidate:
             self._scan_heights(text, first_line)
 
     def _place_pending(self, text: bytes, z_before: float | None) -> None:

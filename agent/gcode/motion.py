@@ -52,7 +52,7 @@ class Motion:
         self.homed = False
         self.was_homed = False
         self._too_high: Finding | None = None
-        self.heated = False
+        self._heated = False
         self.extruded = False
         self._watching = True
         self._motors_off = False
@@ -138,9 +138,14 @@ class Motion:
         if "S" not in letters and letters != {"E"}:
             self.homed, self._motors_off, self._watching = False, True, True
 
+    def set_heated(self, *, is_hot: bool) -> None:
+        """Take the nozzles' targets; once they are off, the next extrusion is judged again."""
+        self._watching |= self._heated and not is_hot
+        self._heated = is_hot
+
     def trust_macro(self) -> None:
         """Take a word of the profile's allow_commands: it may home and heat."""
-        self.homed = self.heated = True
+        self.homed = self._heated = True
         self._motors_off = False
         self._resolve()
         self._known.clear()
@@ -200,7 +205,7 @@ class Motion:
             findings.append(_MOTORS_OFF)
         elif not self.homed:
             findings.append(_NOT_HOMED)
-        if not self.heated:
+        if not self._heated:
             findings.append(_NOT_HEATED)
         return findings
 
@@ -244,9 +249,9 @@ _MOVES_UNHOMED = Finding(
 )
 _NOT_HEATED = Finding(
     "not_heated",
-    Severity.WARNING,
+    Severity.ERROR,
     0,
-    "extrudes although no nozzle temperature was set; the firmware will refuse to extrude",
+    "extrudes although no nozzle temperature was set: the drive would grind the filament",
     "set the filament's temperatures in the slicer",
 )
 _MOTORS_OFF = Finding(

@@ -28,6 +28,16 @@ class MoveModel(Protocol):
         """Add the moves of a run."""
 
 
+class NoModel:
+    """Times nothing: for a gate whose result is analysed afterwards."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def run(self, text: bytes) -> None:
+        """Take a run of lines; nothing is added."""
+
+
 class ShapeModel:
     """Distance over speed only: enough where the slicer's own total gives the scale, and fast."""
 

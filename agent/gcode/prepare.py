@@ -16,11 +16,13 @@ from agent.domain.profile import PrinterProfile
 from agent.gcode.blocks import BlockReader
 from agent.gcode.durations import Timeline, TimeSource
 from agent.gcode.metadata import EDGE_BYTES, read_metadata
-from agent.gcode.move_model import CornerModel, ShapeModel
+from agent.gcode.move_model import CornerModel, MoveModel, ShapeModel
+from agent.gcode.objects import read_objects
 from agent.gcode.scan import OFFSET_STEP, Scanner, too_many_errors
 from agent.gcode.sniff import HEAD_BYTES, check_is_text_gcode
+from agent.gcode.thumbnails import read_thumbnails
 
-GATE_VERSION = 1  # counted up when the rules change: older results are checked again
+GATE_VERSION = 2  # counted up when the rules change: older results are checked again
 _WRITE_BYTES = 1 << 20
 _TEMPORARY = ".preparing-"
 
@@ -28,17 +30,27 @@ Progress = Callable[[int, int], None]
 
 
 def prepare(
-    source: Path, out_dir: Path, profile: PrinterProfile, dialect: str, on_progress: Progress | None = None
+    source: Path,
+    out_dir: Path,
+    profile: PrinterProfile,
+    dialect: str,
+    on_progress: Progress | None = None,
+    *,
+    model: MoveModel | None = None,
 ) -> Prepared:
     """Check `source` against the rules and this printer's limits, in one pass and constant memory.
 
     When printable, `out_dir/<sha256>.gcode` holds exactly the lines to stream, synced to disk; else `sha256` is
-    empty and no file is left. `on_progress(done_bytes, size_bytes)` is called now and then. ArtefactError when the
-    file is no G-code (empty_file, not_gcode, mesh_unsupported), StorageError when it cannot be read or written.
+    empty and no file is left. `on_progress(done_bytes, size_bytes)` is called now and then. `model` times the moves
+    where the slicer left no marks (default: a rough one; nothing need be timed when an analysis follows).
+    ArtefactError when the file is no G-code (empty_file, not_gcode, mesh_unsupported), StorageError when it cannot be
+    read or written.
     """
     try:
         with source.open("rb") as file:
-            return _prepare(file, out_dir, profile, dialect, on_progress or (lambda _done, _size: None))
+            return _prepare(
+                file, out_dir, profile, dialect, on_progress or (lambda _done, _size: None), model=model
+            )
     except OSError as error:
         code = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "storage_failed"
         raise StorageError(
@@ -49,7 +61,13 @@ def prepare(
 
 
 def _prepare(
-    file: BinaryIO, out_dir: Path, profile: PrinterProfile, dialect: str, on_progress: Progress
+    file: BinaryIO,
+    out_dir: Path,
+    profile: PrinterProfile,
+    dialect: str,
+    on_progress: Progress,
+    *,
+    model: MoveModel | None,
 ) -> Prepared:
     size_bytes = os.fstat(file.fileno()).st_size
     head = file.read(EDGE_BYTES)
@@ -58,7 +76,8 @@ def _prepare(
     file.seek(0)
     check_is_text_gcode(head[:HEAD_BYTES], size_bytes, tail or head[HEAD_BYTES:])
     metadata = read_metadata(head, tail)
-    model = ShapeModel(profile) if metadata.estimate_s else CornerModel(profile)
+    if model is None:
+        model = ShapeModel(profile) if metadata.estimate_s else CornerModel(profile)
     timeline = Timeline(_time_source(head, tail), model)
     reader = BlockReader(file)
     with PreparedWriter(out_dir) as writer:
@@ -77,9 +96,21 @@ def _prepare(
                 remedy="queue a file that a slicer has written",
             )
         _compare(metadata, profile, scanner)
+        facts = _facts(head, tail or head)
         is_printable = not scanner.log.errors
         sha256 = writer.commit() if is_printable else ""
-    return _result(reader.sha256, sha256, profile, metadata, scanner)
+    return _result((reader.sha256, sha256), profile, metadata, scanner, facts)
+
+
+def _facts(head: bytes, tail: bytes) -> dict[str, Any]:
+    """Return what the ends of the file tell about objects and pictures."""
+    return {
+        "objects": list(read_objects(head, tail)),
+        "thumbnails": [
+            {"width_px": picture.width_px, "height_px": picture.height_px, "format": picture.format}
+            for picture in read_thumbnails(head)
+        ],
+    }
 
 
 def _time_source(head: bytes, tail: bytes) -> TimeSource:
@@ -106,11 +137,16 @@ def _compare(metadata: Metadata, profile: PrinterProfile, scanner: Scanner) -> N
 
 
 def _result(
-    source_sha256: str, sha256: str, profile: PrinterProfile, metadata: Metadata, scanner: Scanner
+    digests: tuple[str, str],
+    profile: PrinterProfile,
+    metadata: Metadata,
+    scanner: Scanner,
+    facts: dict[str, Any],
 ) -> Prepared:
     total_s = scanner.timeline.total_s(metadata.estimate_s)
     grid = [index * OFFSET_STEP + 1 for index in range(len(scanner.offsets))]
     summary: dict[str, Any] = {
+        **facts,
         "temperatures": scanner.heat.summary(),
         "homes": scanner.motion.was_homed,
         "extrudes": scanner.motion.extruded,
@@ -124,10 +160,10 @@ def _result(
     if metadata.estimate_s is None:
         metadata = _with_estimate(metadata, total_s)
     return Prepared(
-        source_sha256=source_sha256,
+        source_sha256=digests[0],
         profile_digest=profile.digest,
         gate_version=GATE_VERSION,
-        sha256=sha256,
+        sha256=digests[1],
         lines=scanner.lines,
         size=scanner.size_bytes,
         offset_step=OFFSET_STEP,

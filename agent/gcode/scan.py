@@ -16,7 +16,7 @@ from agent.gcode.motion import Motion
 from agent.gcode.plain import plain_run
 from agent.gcode.rules import Action, Origin, Verdict, judge
 
-OFFSET_STEP = 1000
+OFFSET_STEP = 200  # lines: some seconds of printing; a million lines make an index of 5,000 entries
 MAX_ERRORS = 5000  # a file with so many is refused anyway; do not spend minutes on counting more
 _MAX_CACHED = 4096
 
@@ -54,7 +54,7 @@ class Scanner:
         self.heat = HeatLog()
         self.layers = LayerIndex()
         self.timeline = timeline
-        self.log = FindingLog()
+        self.log = FindingLog(profile.severities)
         self.lines = 0
         self.size_bytes = 0
         self.source_lines = 0
@@ -163,7 +163,7 @@ class Scanner:
             return findings
         values = {parameter.letter: parameter.value or 0.0 for parameter in parameters}
         if self.heat.take(word, values):
-            self.motion.heated = self.motion.heated or self.heat.nozzle_was_set
+            self.motion.set_heated(is_hot=self.heat.nozzle_is_hot)
             return []
         return self._follow_other(verdict, word, values)
 

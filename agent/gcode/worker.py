@@ -1,8 +1,9 @@
-"""The gate as a child process: `python -m agent.gcode.worker`, request on stdin, result on stdout.
+"""Gate and analysis as a child process: `python -m agent.gcode.worker`, request on stdin, result on stdout.
 
 A G-code file comes from outside, so it is read by a process with little memory, little priority and no way to block
 the daemon. Request: `{"source", "out_dir", "profile", "dialect", "cpu_s"}`. Result, one JSON document: `{"prepared"}`
-or `{"error": {"kind", "code", "message", "remedy"}}`. Progress: lines `progress DONE SIZE` in bytes on stderr.
+or `{"error": {"kind", "code", "message", "remedy"}}`. Progress: lines `progress DONE SIZE` in bytes on stderr, for both
+passes together. A file that cannot be analysed to its end gives no result, so it is never printed.
 """
 
 from __future__ import annotations
@@ -17,11 +18,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from agent.domain.errors import FabunitError
-from agent.gcode.prepare import prepare
+from agent.domain.artefact import Prepared
+from agent.domain.errors import FabunitError, StorageError
+from agent.domain.profile import PrinterProfile
+from agent.gcode.analysed import with_analysis
+from agent.gcode.move_model import NoModel
+from agent.gcode.prepare import Progress, prepare
 from agent.gcode.prepared_json import profile_from_json, to_json
 
-MAX_MEMORY_BYTES = 512 << 20  # of address space; the gate itself stays below 50 MiB resident
+MAX_MEMORY_BYTES = 512 << 20  # of address space; gate and analysis stay below 100 MiB resident
 NICENESS = 15  # a print on the same machine goes first
 _OOM_SCORE = "800"  # if memory runs out, the kernel should take this process, not the daemon
 _PROGRESS_EVERY_S = 0.5
@@ -35,7 +40,7 @@ def main(stdin: TextIO = sys.stdin, stdout: TextIO = sys.stdout, stderr: TextIO 
     source = Path(request["source"])
     limit_process(source, int(request["cpu_s"]))
     try:
-        prepared = prepare(
+        prepared = check_and_analyse(
             source,
             Path(request["out_dir"]),
             profile_from_json(request["profile"]),
@@ -49,6 +54,41 @@ def main(stdin: TextIO = sys.stdin, stdout: TextIO = sys.stdout, stderr: TextIO 
         stdout.write(f'{{"prepared":{to_json(prepared)}}}')
     stdout.flush()
     return 0
+
+
+def check_and_analyse(
+    source: Path, out_dir: Path, profile: PrinterProfile, dialect: str, on_progress: Progress
+) -> Prepared:
+    """Run the gate, then analyse what it would stream; a refused file has only the gate's rough figures.
+
+    Raises what `prepare` raises, StorageError when the prepared file cannot be read again.
+    """
+    size = max(source.stat().st_size, 1) if source.is_file() else 1
+    try:
+        prepared = prepare(
+            source,
+            out_dir,
+            profile,
+            dialect,
+            lambda done, _size: on_progress(done // 2, size),
+            model=NoModel(),
+        )
+        if not prepared.is_printable:
+            return prepared
+        # Here, so that a process that only wants the types of this module has no need of numpy.
+        from agent.gcode.analysis.analyser import analyse_file  # noqa: PLC0415
+
+        analysis = analyse_file(
+            out_dir / f"{prepared.sha256}.gcode",
+            profile,
+            dialect,
+            step=prepared.offset_step,
+            on_progress=lambda done: on_progress(min(size, (size + done) // 2), size),
+        )
+        on_progress(size, size)
+    except OSError as error:
+        raise StorageError(f"cannot analyse {source.name}: {error.strerror or error}") from error
+    return with_analysis(prepared, analysis)
 
 
 def limit_process(source: Path, cpu_s: int) -> None:
@@ -89,7 +129,7 @@ class _Reporter:
 
     def __call__(self, done_bytes: int, size_bytes: int) -> None:
         now = time.monotonic()
-        if now < self._next_s:
+        if now < self._next_s and done_bytes < size_bytes:
             return
         self._next_s = now + _PROGRESS_EVERY_S
         if os.getppid() != self._parent:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -28,7 +29,7 @@ class Pipeline:
 
     One job is verified at a time, beside a running print. Which stage a job needs is read from the database
     alone: a restart goes on where the last daemon was killed. `is_ejecting`: a completed print clears its
-    bed.
+    bed. `claim` takes jobs over whose file has to be fetched first, and tells whether it did.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Pipeline:
         gate_version: int,
         is_auto_start: bool = True,
         is_ejecting: bool = False,
+        claim: Callable[[Job], Awaitable[bool]] | None = None,
     ) -> None:
         self._queue = queue
         self._store = store
@@ -56,6 +58,7 @@ class Pipeline:
         self._print = PrintStage(
             queue, self._shelf, driver, contact, gate_version=gate_version, is_ejecting=is_ejecting
         )
+        self._claim = claim
         self._kept: References | None = None
         self._requested: str | None = None
         self._salvage_wanted: tuple[Job, SalvagePlan] | None = None
@@ -120,7 +123,7 @@ class Pipeline:
             job = await self._queue.next_to_verify(self._profile_digest)
             if job is None:
                 await self._queue.wait_changed(version)
-            else:
+            elif self._claim is None or not await self._claim(job):
                 # A check that was stopped by a hold was killed in the middle of its writing.
                 await self._shelf.remove_leftovers()
                 await self._verify.run(job)

@@ -78,6 +78,10 @@ def commands(group: click.Group, path: str = "") -> list[tuple[str, click.Comman
     return found
 
 
+LOCAL = ("analyse", "check", "completion", "coordinator", "ports", "profile", "slice")
+"""Commands that need no daemon."""
+
+
 @pytest.mark.parametrize(
     ("name", "command"), commands(main), ids=lambda value: value if isinstance(value, str) else ""
 )
@@ -86,7 +90,7 @@ def test_every_command_takes_the_common_options_and_explains_itself(
 ) -> None:
     options = {option for parameter in command.params for option in parameter.opts}
     assert {"--json", "--config"} <= options
-    local = name in ("analyse", "completion", "ports")
+    local = name.split(maxsplit=1)[0] in LOCAL
     assert ("--socket" in options) is not local
     assert command.help
     assert all(parameter.help for parameter in command.params if isinstance(parameter, click.Option)), name

@@ -14,9 +14,11 @@ from agent.domain.artefact import Severity
 from agent.domain.errors import ArtefactError, FabunitError, StorageError
 from agent.domain.profile import PrinterProfile
 from agent.gcode.blocks import BLOCK_BYTES, MAX_LINE_BYTES, BlockReader
+from agent.gcode.finding_ids import LOWERABLE, SEVERITIES, check_severity
 from agent.gcode.plain import plain_run
 from agent.gcode.prepare import prepare, remove_leftovers
 from agent.gcode.rules import MAX_COMMAND_BYTES
+from agent.gcode.scan import OFFSET_STEP
 from agent.slicing.profiles import load_profile
 from tests.unit.gcode.gate_runner import Gate, ids
 
@@ -65,7 +67,7 @@ def test_output_is_what_the_result_says(gate: Gate) -> None:
     assert result.source_sha256 == hashlib.sha256(text.encode()).hexdigest()
     assert result.sha256 == hashlib.sha256(gate.output).hexdigest()
     assert (result.lines, result.size) == (len(lines), len(gate.output))
-    assert result.offsets == tuple(sum(map(len, lines[:k])) for k in range(0, len(lines), 1000))
+    assert result.offsets == tuple(sum(map(len, lines[:k])) for k in range(0, len(lines), OFFSET_STEP))
     assert len(result.times) == len(result.offsets)
     assert list(result.times) == sorted(result.times)
     assert result.profile_digest == gate.profile.digest
@@ -140,7 +142,11 @@ def test_findings_name_the_source_line(gate: Gate) -> None:
      ("M104 S200\nG1 X10 Y10 E5\n", "not_homed", Severity.ERROR),
      ("M104 S200\nG1 X10 Y10\nG28\n", "moves_before_homing", Severity.WARNING),
      ("M104 S200\nG91\nG1 Z5\nG90\nG28\n", "moves_before_homing", None),
-     ("G28\nG1 X10 Y10 E5\n", "not_heated", Severity.WARNING),
+     ("G28\nG1 X10 Y10 E5\n", "not_heated", Severity.ERROR),
+     ("G28\nM104 S60\nG1 X10 Y10 E5\n", "not_heated", Severity.ERROR),
+     ("G28\nM104 S200\nG1 X10 Y10 E5\nM104 S0\nG1 X20 Y10 E9\n", "not_heated", Severity.ERROR),
+     ("G28\nM104 S200\nG1 X10 Y10 E5\nM104 S0\nG1 E2\nG1 X20 Y10\n", "not_heated", None),
+     ("G28\nM104 S200\nG1 X10 Y10 E5\nM104 S0\nM109 S210\nG1 X20 Y10 E9\n", "not_heated", None),
      ("G28\nM104 S200\nG1 X10 Y10 E5\nG28\n", "homes_over_part", Severity.ERROR),
      ("G28\nM104 S200\nG1 X10 Y10 E5\nG28 X Y\n", "homes_over_part", None),
      ("G28\nM104 S200\nG1 X10 Y10 E5\nG29\n", "probes_over_part", Severity.ERROR),
@@ -307,3 +313,38 @@ def test_the_demo_part_passes_without_errors_or_warnings(tmp_path: Path) -> None
     assert all(
         part in text for part in (b"\nG28\n", b"\nM190 S60\n", b"\nM109 S210\n", b"\nM106 S", b" E-1.5 ")
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "own", "printable"),
+    [("G28\nM104 S200\nG1 X10 Y10 E5\n", {}, True),
+     ("G28\nM104 S200\nG1 X10 Y10 E5\n", {"heaters_left_on": "error"}, False),
+     ("G28\nG1 X10 Y10 E5\n", {"not_heated": "warning"}, True),
+     ("G28\nM104 S200\nG1 X10 Y10 E5\nG29\nM104 S0\n", {"probes_over_part": "info"}, True),
+     ("G28\nM104 S200\nM300\nG1 X10 Y10 E5\nM104 S0\n", {"left_out": "error"}, False)],
+)  # fmt: skip
+def test_the_owner_decides_how_bad_a_finding_is(
+    text: str, own: dict[str, str], printable: bool, tmp_path: Path, profile: PrinterProfile
+) -> None:
+    gate = Gate(tmp_path, replace(profile, severities=own))
+    assert gate(text).is_printable is printable
+
+
+@pytest.mark.parametrize("identity", sorted(SEVERITIES))
+def test_what_must_not_be_sent_stays_an_error(identity: str) -> None:
+    check_severity(identity, "error")
+    if SEVERITIES[identity] is Severity.ERROR and identity not in LOWERABLE:
+        with pytest.raises(ValueError, match="always an error"):
+            check_severity(identity, "warning")
+    else:
+        check_severity(identity, "info")
+    with pytest.raises(ValueError, match="no finding"):
+        check_severity(identity + "x", "error")
+
+
+def test_every_finding_has_its_place_in_the_table() -> None:
+    source = "".join(
+        path.read_text() for path in Path("agent/gcode").glob("*.py") if path.name != "finding_ids.py"
+    )
+    missing = {identity for identity in SEVERITIES if f'"{identity}"' not in source}
+    assert not missing

@@ -14,6 +14,7 @@ from agent.domain.errors import ArtefactError, FabunitError, StorageError
 from agent.domain.profile import HeaterLimits, PrinterProfile, Scripts
 from agent.gcode.client import WORKER, run_prepare
 from agent.gcode.prepared_json import from_json, profile_from_json, profile_to_json, to_json
+from agent.gcode.worker import check_and_analyse
 from tests.unit.gcode.gate_runner import Gate
 
 PART = "G28\nM104 S200\nM83\n" + "".join(f"G1 X{n % 200} Y10 E.05\n" for n in range(3000)) + "M104 S0\n"
@@ -24,9 +25,12 @@ def python(code: str) -> tuple[str, ...]:
 
 
 async def test_the_child_gives_what_the_gate_gives(gate: Gate, tmp_path: Path) -> None:
-    wanted = gate(PART)
+    gate(PART)
     out_dir = tmp_path / "by-child"
     out_dir.mkdir()
+    wanted = check_and_analyse(
+        tmp_path / "source.gcode", out_dir, gate.profile, "marlin", lambda _done, _size: None
+    )
     seen: list[tuple[int, int]] = []
     found = await run_prepare(
         tmp_path / "source.gcode",
@@ -36,7 +40,8 @@ async def test_the_child_gives_what_the_gate_gives(gate: Gate, tmp_path: Path) -
         on_progress=lambda *sizes: seen.append(sizes),
     )
     assert found.summary["peak_memory_bytes"] > 0
-    assert from_json(to_json(wanted)) == replace(found, summary=wanted.summary)
+    assert found.summary["estimate_source"] == "model"
+    assert from_json(to_json(wanted)) == replace(found, summary=from_json(to_json(wanted)).summary)
     assert (out_dir / f"{found.sha256}.gcode").read_bytes() == gate.output
     assert seen
     assert seen[-1] == (len(PART), len(PART))

@@ -80,7 +80,7 @@ async def running(stage: FetchStage) -> AsyncIterator[None]:
 
 
 async def reaches(queue: Queue, job: Job, state: JobState) -> Job:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         version = queue.version
         while (now := await queue.get(job.job_id)).state is not state:
             version = await queue.wait_changed(version)
@@ -88,7 +88,7 @@ async def reaches(queue: Queue, job: Job, state: JobState) -> Job:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.001)
 

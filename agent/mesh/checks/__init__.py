@@ -1,0 +1,1 @@
+"""One file per check; each takes a `Part` and `Limits` and yields findings."""

@@ -1,0 +1,1 @@
+"""Vectorised geometry on arrays; imported only by the worker."""

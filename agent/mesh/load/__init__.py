@@ -1,0 +1,1 @@
+"""Readers from mesh files to arrays; imported only by the worker."""

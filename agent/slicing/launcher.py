@@ -1,0 +1,83 @@
+"""Lowers what this process may use, then becomes the slicer: `python -m agent.slicing.launcher LIMITS PROGRAM ARGS…`.
+
+A slicer is large foreign code fed with data from outside. Everything set here survives the exec: limits of memory,
+processor time, file size and descriptors, lowest priority for processor and disk, first choice of the kernel when
+memory runs out, and death together with the daemon. LIMITS is JSON: `{"memory_bytes", "cpu_s", "file_bytes", "env"}`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import platform
+import resource
+import signal
+import sys
+from pathlib import Path
+
+NICENESS = 15  # a print on the same machine goes first
+MAX_FILES = 256
+_OOM_SCORE = "800"
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NO_NEW_PRIVS = 38
+_IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "armv7l": 314}
+_IOPRIO_IDLE = 3 << 13
+_IOPRIO_WHO_PROCESS = 1
+EXEC_FAILED = 127
+
+
+def main(arguments: list[str]) -> int:
+    """Set the limits and exec; returns only when the program cannot be started."""
+    limits = json.loads(arguments[0])
+    program = arguments[1:]
+    parent = os.getppid()
+    _yield_to_everything_else()
+    _die_with(parent)
+    for limit, value in (
+        (resource.RLIMIT_AS, limits["memory_bytes"]),
+        (resource.RLIMIT_CPU, limits["cpu_s"]),
+        (resource.RLIMIT_FSIZE, limits["file_bytes"]),
+        (resource.RLIMIT_NOFILE, MAX_FILES),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        _lower(limit, int(value))
+    try:
+        os.execve(program[0], program, limits["env"])  # noqa: S606 - no shell on purpose
+    except OSError as error:
+        sys.stderr.write(f"cannot start {program[0]}: {error.strerror}\n")
+        return EXEC_FAILED
+
+
+def _yield_to_everything_else() -> None:
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
+    number = _IOPRIO_SET.get(platform.machine())
+    if number is not None:
+        _libc().syscall(number, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_IDLE)
+
+
+def _die_with(parent: int) -> None:
+    libc = _libc()
+    libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if os.getppid() != parent:
+        # The daemon died before the line above took hold.
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _lower(limit: int, value: int) -> None:
+    _, hard = resource.getrlimit(limit)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(limit, (value, value))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,56 @@
+"""What the link costs: nothing on a stand-alone unit, little traffic elsewhere."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+
+from agent.coordinator.documents import batch_body, packed
+from agent.coordinator.recorder import Recorder
+from agent.coordinator.records import block_record
+from agent.domain.events import Stamp
+from agent.domain.printer import PrinterSnapshot, PrinterState, PrintProgress, Temperature
+from agent.storage.telemetry import StoredBlock
+
+BOOT = "1595184d-5263-466c-9516-b658e8a6439d"
+# Headers of TLS, TCP and IP around a packet that travels alone, both ways.
+AROUND_BYTES = 22 + 40 + 40
+
+
+def test_a_stand_alone_daemon_never_imports_the_link() -> None:
+    names = "paho", "nacl", "agent.coordinator.link", "agent.coordinator.documents", "ctypes"
+    code = (
+        f"import sys, agent.app, agent.cli.main; print([name for name in {names!r} if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_an_hour_of_telemetry_is_forty_kilobytes() -> None:
+    recorder, rng = Recorder(), random.Random(1)
+    sizes: list[int] = []
+    for second in range(3_600):
+        temperatures = {"T0": Temperature(210 + rng.random(), 210), "B": Temperature(60 + rng.random(), 60)}
+        progress = PrintProgress(
+            "p-12345678",
+            second * 10,
+            36_000,
+            0,
+            0,
+            second // 60,
+            60,
+            second / 300,
+            second,
+            3_600 - second,
+            second / 3_600,
+        )
+        seen = PrinterSnapshot(state=PrinterState.PRINTING, temperatures=temperatures, progress=progress)
+        stamp = Stamp(1_790_000_000_000 + second * 1000, second * 1000, BOOT)
+        block = recorder.sample(seen, "order-1042.3", stamp)
+        if block is not None:
+            stored = StoredBlock(len(sizes) + 1, "t2b869c31187c1fe4", None, BOOT, "sync", block)
+            payload, _ = packed(batch_body("unit-7f3a", 1, [block_record(stored).to_json()]))
+            sizes.append(len(payload) + AROUND_BYTES)
+    assert 58 <= len(sizes) <= 61
+    assert sum(sizes) < 45_000

@@ -1,0 +1,183 @@
+"""TLS: every way it can fail is named, and nothing falls back to plain text."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.coordinator import tls
+from agent.coordinator.broker_address import parse_address
+from agent.coordinator.client import BrokerClient, Credentials
+from agent.coordinator.messages import Closed, CloseKind, Message
+from agent.coordinator.network import Connected, Ended, NetworkEvent
+from tests.unit.coordinator.broker import free_port, is_open
+from tests.unit.coordinator.conftest import StartBroker
+
+OPENSSL = shutil.which("openssl")
+WITHIN_S = 15.0
+
+
+def openssl(*arguments: str, folder: Path) -> None:
+    assert OPENSSL is not None
+    subprocess.run([OPENSSL, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def authority(folder: Path, name: str) -> None:
+    openssl(
+        "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30",
+        "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem", folder=folder,
+    )  # fmt: skip
+
+
+def certificate(
+    folder: Path, name: str, issuer: str, *, host: str = "127.0.0.1", days: tuple[int, int] = (-1, 30)
+) -> None:
+    """Issue a certificate valid from `days[0]` to `days[1]` days from now."""
+    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}",
+            "-keyout", f"{name}.key", "-out", f"{name}.csr", folder=folder)  # fmt: skip
+    kind = "IP" if host[0].isdigit() else "DNS"
+    stamps = [time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + day * 86_400)) for day in days]
+    (folder / "ca.cnf").write_text(
+        "[ca]\ndefault_ca=d\n[d]\ndatabase=index\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=p\n"
+        f"unique_subject=no\ncopy_extensions=none\nx509_extensions=x\n[p]\ncommonName=supplied\n[x]\n"
+        f"subjectAltName={kind}:{host}\n"
+    )
+    (folder / "index").write_text("")
+    (folder / "serial").write_text("01\n")
+    options = ["-batch", "-config", "ca.cnf", "-cert", f"{issuer}.pem", "-keyfile", f"{issuer}.key"]
+    times = ["-startdate", stamps[0], "-enddate", stamps[1]]
+    openssl("ca", *options, *times, "-in", f"{name}.csr", "-out", f"{name}.pem", folder=folder)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    if OPENSSL is None:
+        pytest.skip("openssl is not installed")
+    authority(tmp_path, "root")
+    authority(tmp_path, "stranger")
+    return tmp_path
+
+
+def serve(start: StartBroker, folder: Path, name: str, *more: str) -> str:
+    lines = (f"cafile {folder}/root.pem", f"certfile {folder}/{name}.pem", f"keyfile {folder}/{name}.key")
+    broker = start("allow_anonymous true", *lines, *more)
+    return f"mqtts://127.0.0.1:{broker.port}"
+
+
+def attempt(url: str, *, is_clock_set: bool = True, **options: Any) -> Connected | Closed:
+    events: queue.Queue[NetworkEvent] = queue.Queue()
+    who = Credentials("unit-1", **options)
+    client = BrokerClient(
+        1, parse_address(url), who, Message("w", b""), events.put, is_clock_set=is_clock_set
+    )
+    client.start()
+    event = events.get(timeout=WITHIN_S)
+    client.drop()
+    assert client.join(5.0)
+    if isinstance(event, Connected):
+        return event
+    assert isinstance(event, Ended)
+    return event.why
+
+
+BAD = [
+    ("stranger", "127.0.0.1", (-1, 30), "authority"),
+    ("root", "127.0.0.1", (-30, -1), "expired"),
+    ("root", "127.0.0.1", (2, 30), "not valid yet"),
+    ("root", "broker.example", (-1, 30), "not for 127.0.0.1"),
+]
+
+
+def test_a_private_authority_is_enough(start_broker: StartBroker, folder: Path) -> None:
+    certificate(folder, "good", "root")
+    url = serve(start_broker, folder, "good")
+    assert isinstance(attempt(url, ca_file=folder / "root.pem"), Connected)
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad[3])
+def test_a_bad_certificate_is_named(
+    start_broker: StartBroker, folder: Path, bad: tuple[str, str, tuple[int, int], str]
+) -> None:
+    issuer, host, days, said = bad
+    certificate(folder, "bad", issuer, host=host, days=days)
+    url = serve(start_broker, folder, "bad")
+    why = attempt(url, ca_file=folder / "root.pem", is_clock_set=False)
+    assert isinstance(why, Closed)
+    assert why.kind is CloseKind.CERTIFICATE
+    assert said in why.detail
+    if "valid" in said or "expired" in said:
+        assert "clock is not set" in why.detail
+
+
+def test_a_missing_and_a_good_client_certificate(start_broker: StartBroker, folder: Path) -> None:
+    certificate(folder, "good", "root")
+    certificate(folder, "unit-1", "root")
+    url = serve(start_broker, folder, "good", "require_certificate true")
+    why = attempt(url, ca_file=folder / "root.pem")
+    assert isinstance(why, Closed)
+    assert "client_cert" in why.remedy, "by the alert, or because the broker just hung up"
+    files: dict[str, Any] = {"client_cert": folder / "unit-1.pem", "client_key": folder / "unit-1.key"}
+    assert isinstance(attempt(url, ca_file=folder / "root.pem", **files), Connected)
+
+
+def test_tls_to_a_plain_port_and_plain_to_a_tls_port(start_broker: StartBroker, folder: Path) -> None:
+    plain = start_broker("allow_anonymous true")
+    why = attempt(f"mqtts://127.0.0.1:{plain.port}", ca_file=folder / "root.pem")
+    assert isinstance(why, Closed)
+    certificate(folder, "good", "root")
+    url = serve(start_broker, folder, "good")
+    assert isinstance(attempt(url.replace("mqtts", "mqtt")), Closed)
+
+
+def test_unreadable_files_are_named(folder: Path) -> None:
+    why = attempt("mqtts://127.0.0.1:1", ca_file=folder / "none.pem")
+    assert isinstance(why, Closed)
+    assert why.kind is CloseKind.CERTIFICATE
+    assert "none.pem" in why.detail
+
+
+def test_a_wrong_password_is_named(start_broker: StartBroker, tmp_path: Path) -> None:
+    tool = shutil.which("mosquitto_passwd", path="/usr/bin:/usr/local/bin")
+    if tool is None:
+        pytest.skip("mosquitto_passwd is not installed")
+    passwords = tmp_path / "passwords"
+    subprocess.run([tool, "-c", "-b", str(passwords), "unit-1", "right"], check=True, capture_output=True)
+    passwords.chmod(0o644)
+    broker = start_broker(f"password_file {passwords}", "allow_anonymous false")
+    password = tmp_path / "password"
+    password.write_text("right\n")
+    files: dict[str, Any] = {"password_file": password}
+    assert isinstance(attempt(broker.url, username="unit-1", **files), Connected)
+    password.write_text("wrong\n")
+    why = attempt(broker.url, username="unit-1", **files)
+    assert isinstance(why, Closed)
+    assert why.kind is CloseKind.REFUSED
+    assert "password_file" in why.remedy
+
+
+def test_tls_1_2_is_the_least(folder: Path) -> None:
+    made = tls.context(folder / "root.pem", None, None)
+    assert made.minimum_version.name == "TLSv1_2"
+    assert made.check_hostname
+
+
+def test_websockets(start_broker: StartBroker) -> None:
+    port = free_port()
+    lines = (
+        "allow_anonymous true",
+        f"listener {port} 127.0.0.1",
+        "protocol websockets",
+        "socket_domain ipv4",
+    )
+    broker = start_broker(*lines)
+    assert is_open(port)
+    assert isinstance(attempt(f"ws://127.0.0.1:{port}/mqtt"), Connected)
+    why = attempt(f"ws://127.0.0.1:{broker.port}/mqtt")
+    assert isinstance(why, Closed)
+    assert "WebSocket" in why.detail
