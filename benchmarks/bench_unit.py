@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from agent.control.client import ControlClient
 from agent.domain.errors import FabunitError
+from benchmarks.board import cache_dir
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 HERE = Path(__file__).resolve().parent
@@ -76,6 +77,9 @@ class BenchUnit:
         command = [sys.executable, "-m", *self._launcher, "run", "--config", str(self.folder / "config.toml")]
         command += ["--socket", str(self.folder / "sock")]
         environ = {**os.environ, "CONFIGURATION_DIRECTORY": str(self.folder / "config")}
+        # pip compiles what it installs; a checkout is compiled by its first start, into a folder of the benchmarks'.
+        environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        environ["PYTHONPYCACHEPREFIX"] = str(cache_dir() / "bytecode")
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ)
 
@@ -98,7 +102,7 @@ class BenchUnit:
         """The printer's state."""
         return str(self.client.get("/v1/status")["printer"]["state"])
 
-    def until(self, condition: Any, limit_s: float = 600.0) -> None:
+    def until(self, condition: Any, limit_s: float = 600.0, *, every_s: float = 0.02) -> None:
         """Poll a condition. Raises TimeoutError with the end of the log, at once when the daemon has ended."""
         end = time.monotonic() + limit_s
         while time.monotonic() < end:
@@ -107,7 +111,7 @@ class BenchUnit:
                     return
             if self.process.poll() is not None:
                 break
-            time.sleep(0.02)
+            time.sleep(every_s)
         raise TimeoutError((self.folder / "log").read_text()[-2000:])
 
     def print_file(self, path: Path) -> dict[str, Any]:
@@ -119,7 +123,7 @@ class BenchUnit:
     def wait_for_end(self, job_id: str) -> dict[str, Any]:
         """Wait for the end of a job and clear the bed; the job document."""
         ended = ("completed", "failed", "cancelled", "rejected")
-        self.until(lambda: self.client.get(f"/v1/jobs/{job_id}")["state"] in ended)
+        self.until(lambda: self.client.get(f"/v1/jobs/{job_id}")["state"] in ended, every_s=0.5)
         self.client.post("/v1/bed/clear")
         return dict(self.client.get(f"/v1/jobs/{job_id}"))
 
