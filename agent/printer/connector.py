@@ -204,8 +204,10 @@ class Connector:
                 if reset:
                     _pulse(port, transcript)
                 known = self.memory.of(port.identity)
-                # Only a board that was never out of our hands is sure to run the firmware it ran last time.
-                handshake = self._handshake(known, patience_s, trusted=known_only or adopted is not None)
+                # A board that was never out of our hands runs the firmware it ran last time, and so does one that
+                # still counts the lines of a print; what cannot be numbered had better not be sent to it at all.
+                trusted = known_only or self._spared or adopted is not None
+                handshake = self._handshake(known, patience_s, trusted=trusted)
                 answer = self._shake_hands(wire, handshake)
                 if isinstance(answer, Answered):
                     return self._connected(candidate, port, wire, answer, known_only=known_only)
@@ -242,8 +244,10 @@ class Connector:
     ) -> tuple[Port, Answered]:
         """Somebody answers: set it up, learn what there is to learn, leave the port to the next daemon."""
         self._kept.discard()
-        # A board that was never out of our hands is set up already, and every line costs a takeover time.
-        is_set_up = self._kept.is_kept(port) and not answer.greeting
+        # A board that was never out of our hands, or in the middle of a print, is set up already. Every line costs a
+        # takeover time, and one wrong bit makes another command of it (M113: M112), with no checksum to tell.
+        prints = self._spared and self.memory.of(port.identity) is not None and bool(answer.last_line)
+        is_set_up = (self._kept.is_kept(port) or prints) and not answer.greeting
         slots = None if answer.busy or is_set_up else self._set_up(wire, answer)
         usb = None if candidate.vid is None or candidate.pid is None else (candidate.vid, candidate.pid)
         found = LearnedPrinter(port.identity, self.spec, port.baud, answer.dialect.name, slots=slots, usb=usb)

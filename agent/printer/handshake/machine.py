@@ -64,6 +64,9 @@ class _Phase(StrEnum):
     HALTED = "halted"
 
 
+NAME_COMMAND = "M115"
+
+
 class Handshake:
     """One handshake on an open port. All times are monotonic seconds given by the caller."""
 
@@ -198,7 +201,8 @@ class Handshake:
 
     def _refused(self, reply: UnknownCommand | PrinterError, now: float) -> None:
         if self._phase is _Phase.NAMING and isinstance(reply, UnknownCommand):
-            self._name_known(now)
+            if reply.text.strip() == NAME_COMMAND:  # else it was damaged on its way, and is asked again
+                self._name_known(now)
         elif self._phase is _Phase.COUNTING and self._dialect and self._dialect.counter is Counter.M409:
             self._count_done = True  # RepRapFirmware 2 has no object model
             self._next(now)
@@ -292,7 +296,7 @@ class Handshake:
 
     def _name(self, now: float) -> None:
         self._enter(_Phase.NAMING, now + ANSWER_S)
-        self._ask(b"M115", now)
+        self._ask(NAME_COMMAND.encode(), now)
 
     def _name_due(self, now: float) -> None:
         if self._fields:
@@ -319,7 +323,8 @@ class Handshake:
     def _name_known(self, now: float) -> None:
         if self._fields:
             self._firmware = firmware_info(self._fields, self._capabilities)
-        self._dialect = self._forced or identify(self._firmware, self._greeting)
+        if self._firmware is not None or self._greeting or self._dialect is None:
+            self._dialect = self._forced or identify(self._firmware, self._greeting)
         self._name_done = True
         self._count_done = self._last_line is not None
         self._next(now)

@@ -13,6 +13,7 @@ import pytest
 
 from agent.domain.errors import PortError
 from agent.printer.connector import Connector
+from agent.printer.framing import set_number
 from agent.printer.handshake import Answered
 from agent.printer.learned import LearnedPrinter
 from agent.printer.port import Port, open_port
@@ -232,3 +233,15 @@ def test_repetiers_counter_is_read_wherever_it_stands(tmp_path: Path, last: int)
         known = connector.learned
         assert isinstance(known, LearnedPrinter)
         assert known.stop.parser is not EmergencyParser.PROVEN
+
+
+def test_nothing_unnumbered_is_sent_to_a_printer_in_the_middle_of_a_print(tmp_path: Path) -> None:
+    """One wrong bit makes `M112` of `M113`, and no checksum tells."""
+    with printer() as board:
+        first = Connector(link_to(board, tmp_path), 115200, profile())
+        said = again(first, board, tmp_path)
+        assert {"M115", "M113 S1"} <= set(said)
+        board.do(lambda firmware, now: firmware.receive(set_number(20_500), now))
+        after_kill = Connector(first.spec, 115200, profile(), memory=first.memory, takeover_expected=True)
+        said = again(after_kill, board, tmp_path)
+        assert [text for text in said if text and not text.startswith("N999999999")] == []

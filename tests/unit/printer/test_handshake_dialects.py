@@ -147,3 +147,23 @@ def test_baud_rates_to_try() -> None:
     rates = baud_candidates("auto")
     assert rates[0] == 115200
     assert len(set(rates)) == len(rates)
+
+
+class Mishearing(Simple):
+    """Takes the first `M115` for another command: one bit of it was wrong."""
+
+    asked = 0
+
+    def hear(self, line: bytes, now: float) -> None:
+        if line == b"M115":
+            self.asked += 1
+            if self.asked == 1:
+                self.say(now, b'echo:Unknown command: "115"', b"ok")
+                return
+        super().hear(line, now)
+
+
+def test_a_question_damaged_on_its_way_is_asked_again() -> None:
+    board = Mishearing({b"M115": (b"FIRMWARE_NAME:Marlin 2.1.2.1 (x)", b"ok"), b"M105": (b"ok T:20.0 /0.0",)})
+    assert answered(board).dialect.name == "marlin"
+    assert board.asked == 2
