@@ -6,17 +6,21 @@ BIN := $(VENV)/bin
 # What a fresh Debian needs before pip can work: the interpreter's venv module.
 APT := python3 python3-venv
 
-.PHONY: demo test test-long check format bench clean setup
+.PHONY: demo test test-long test-corpus check format bench clean setup
 
 demo: $(VENV)/.runtime
 	$(BIN)/fabunit demo
 
 test: $(VENV)/.dev check
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 -m "not slow and not corpus"
 
 # Many kills, long noisy prints: minutes to hours, run by hand.
 test-long: $(VENV)/.dev
 	$(BIN)/pytest -n 2 -m slow --timeout 3600
+
+# Every mesh of the shared corpus beside the checkout: minutes, run by hand.
+test-corpus: $(VENV)/.dev
+	$(BIN)/pytest -n 2 -m corpus --timeout 600
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

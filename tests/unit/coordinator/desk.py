@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections import Counter
 from typing import Any
@@ -36,7 +37,8 @@ class Desk:
         self.client.start()
 
     def _post(self, event: NetworkEvent) -> None:
-        self._loop.call_soon_threadsafe(self._on, event)
+        with contextlib.suppress(RuntimeError):  # the test is over
+            self._loop.call_soon_threadsafe(self._on, event)
 
     def _on(self, event: NetworkEvent) -> None:
         match event:
