@@ -141,4 +141,10 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     if process.returncode is None:
-        await asyncio.shield(asyncio.wait_for(process.wait(), KILL_WAIT_S))
+        await asyncio.shield(asyncio.wait_for(asyncio.gather(process.wait(), _drain(process)), KILL_WAIT_S))
+
+
+async def _drain(process: asyncio.subprocess.Process) -> None:
+    """Read what is left: asyncio counts a process as ended only when its pipes are at their end."""
+    while process.stdout is not None and await process.stdout.read(1 << 16):
+        pass
