@@ -18,6 +18,7 @@ The rules, all from the firmware's side (Marlin 2.1 measured; other dialects dif
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from agent.printer.agreement import Agreement, Mode
@@ -140,6 +141,53 @@ class LineEngine(Agreement):
                 self._ok(now)
             else:
                 self._line(line, now)
+
+    def swift(self, data: bytes, now: float) -> bytes | None:
+        """The usual case in one step: nothing but oks came, and the next lines go out.
+
+        Does what `feed` and `outgoing` do (a test compares them) at a third of their cost; None, with nothing done, for
+        every other case.
+        """
+        window = self.window
+        near = window.near
+        if near is None or self._is_unusual(near):
+            return None
+        count = data.count(b"ok\n")
+        acked, sent = window.acked + count, window.sent
+        begin, oldest = sent + 1 - near.first, acked + 1 - near.first
+        if count * 3 != len(data) or acked > sent or oldest < 0 or sent >= near.last:
+            return None
+        ends = near.ends
+        end = min(oldest + window.size.lines, near.count)
+        if end > begin and ends[end] > ends[oldest] + window.size.bytes:
+            end = bisect_right(ends, ends[oldest] + window.size.bytes, begin, end) - 1
+        if end == near.count or (end <= begin and acked == sent):
+            return None  # the next chunk may have a part in it; a line that is too long goes alone
+        window.acked = acked
+        self._last_rx = self._last_progress = now
+        self._waits = 0
+        self._noise = False
+        self.pace.acked(window, now)
+        if end <= begin:
+            return b""
+        window.sent = sent + end - begin
+        window.furthest = max(window.furthest, window.sent)
+        self.pace.sent(window, now)
+        return near.data[ends[begin] : ends[end]]
+
+    def _is_unusual(self, near: Chunk) -> bool:
+        return (
+            self.mode is not Mode.FLOW
+            or near.token is not None
+            or near.barrier
+            or self.window.sent >= self.pace.check_at
+            or self.window.unsettled > 0
+            or self._held
+            or self._polling
+            or self._poll_wanted
+            or not self.pace.is_steady
+            or bool(self._tail or self._out or self._questions)
+        )
 
     def _line(self, line: bytes, now: float) -> None:
         replies = parse_line(line[:LINE_LIMIT])

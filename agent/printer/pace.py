@@ -93,6 +93,11 @@ class Pace:
         return self._single
 
     @property
+    def is_steady(self) -> bool:
+        """Whether the window has its full size."""
+        return self._widen_at is None and not self._single
+
+    @property
     def dead_s(self) -> float:
         """Complete silence after which the printer counts as gone."""
         return DEAD_TALKING_S if self._talks else DEAD_S

@@ -81,6 +81,7 @@ class LinkRunner:
         self._wake_lock = threading.Lock()
         self._closing = False
         self._unsent = b""
+        self._was_swift = False  # what was read needed no more than the next lines, and they are written
         self._feeder: Feeder | None = None
         self._thread = threading.Thread(target=self._run, name="printer", daemon=True)
 
@@ -177,11 +178,14 @@ class LinkRunner:
             ready = poller.poll(_timeout_ms(deadline, now))
             now = time.monotonic()
             self.beats += 1
+            self._was_swift = False
             for descriptor, _ in ready:
                 if descriptor == self._wake_read:
                     self._drain_wake()
                 else:
                     self._receive(now)
+            if self._was_swift and deadline is not None and now < deadline:
+                continue
             self._act(now, deadline)
             data = engine.outgoing(now)
             if data or self._unsent:
@@ -211,9 +215,20 @@ class LinkRunner:
 
     def _receive(self, now: float) -> None:
         data = self._port.read()
-        if data:
-            self._transcript.received(data, now)
-            self.engine.feed(data, now)
+        if not data:
+            return
+        self._transcript.received(data, now)
+        engine = self.engine
+        if not (self._posted or self._unsent) and (
+            self._feeder is None or engine.window.backlog >= LOW_BACKLOG_LINES
+        ):
+            out = engine.swift(data, now)
+            if out is not None:
+                if out:
+                    self._write(out, now)
+                self._was_swift = not self._unsent
+                return
+        engine.feed(data, now)
 
     def _refill(self, feeder: Feeder) -> None:
         while self.engine.window.backlog < LOW_BACKLOG_LINES:

@@ -38,7 +38,7 @@ class SendWindow:
         self.unsettled = 0
         self._unsettled_bytes = 0
         self._chunks: deque[Chunk] = deque()
-        self._near: Chunk | None = (
+        self.near: Chunk | None = (
             None  # the last one looked up: the next look-up is almost always for it again
         )
         self._last = 0  # index of the last line pushed
@@ -61,7 +61,7 @@ class SendWindow:
     def start_at(self, index: int) -> None:
         """Begin with line `index + 1`; everything up to `index` counts as accepted."""
         self._chunks.clear()
-        self._near = None
+        self.near = None
         self.sent = self.acked = self.verified = self.furthest = self._last = index
         self.settled()
 
@@ -100,7 +100,7 @@ class SendWindow:
             self._unsettled_bytes += self._bytes_between(index - late, index)
         self.sent = self.acked = self.verified = index
         chunks = self._chunks
-        self._near = None
+        self.near = None
         while chunks and chunks[0].last <= index - self._keep:
             chunks.popleft()
 
@@ -165,7 +165,7 @@ class SendWindow:
         """Size of the lines `after + 1` to `upto`, as far as they are at hand."""
         if after >= upto:
             return 0
-        near = self._near
+        near = self.near
         if near is not None and near.first <= after + 1 and upto <= near.last:
             return near.ends[upto + 1 - near.first] - near.ends[after + 1 - near.first]
         total = 0
@@ -187,13 +187,13 @@ class SendWindow:
         return chunk is not None and chunk.barrier
 
     def _find(self, index: int) -> Chunk | None:
-        near = self._near
+        near = self.near
         if near is not None and near.first <= index <= near.last:
             return near
         for chunk in self._chunks:
             if index <= chunk.last:
                 if index < chunk.first:
                     return None
-                self._near = chunk
+                self.near = chunk
                 return chunk
         return None
