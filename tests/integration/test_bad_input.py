@@ -109,6 +109,9 @@ def test_a_busy_port_names_the_program_that_holds_it(unit: Rig) -> None:
         try:
             assert holder.stdout.readline() == b"1\n"
             said = fabunit("printer", "connect", port, socket=unit.socket)
+            # The number of a pseudo-terminal is given to the next one: who goes on looking for this port would find the
+            # printer of another test there, and print on it.
+            fabunit("printer", "disconnect", socket=unit.socket)
         finally:
             holder.stdin.close()
             holder.wait()
