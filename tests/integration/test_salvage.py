@@ -103,7 +103,10 @@ def test_a_part_that_was_taken_off_is_not_salvaged(rig: Rig) -> None:
 def test_a_head_that_somebody_moved_does_not_stand_on_the_part_any_more(rig: Rig, how: str) -> None:
     job_id = reset_in(rig, tower(), 2200)
     rig.client.post("/v1/console", {"line": "M105"})
-    assert rig.client.get(f"/v1/jobs/{job_id}/salvage")["possible"]
+    found = rig.client.get(f"/v1/jobs/{job_id}/salvage")
+    assert found["possible"]
+    # The reset may come so near to a change of layers that a person has to name one.
+    wanted = {} if found["certain"] else {"layer": found["candidates"][0]["layer"]}
     if how == "home":
         rig.client.post("/v1/printer/home", {"axes": "X"})
     else:
@@ -112,7 +115,7 @@ def test_a_head_that_somebody_moved_does_not_stand_on_the_part_any_more(rig: Rig
     rig.start_daemon()
     rig.until_state("idle")
     with pytest.raises(RefusedError) as caught:
-        rig.client.post(f"/v1/jobs/{job_id}/salvage", {})
+        rig.client.post(f"/v1/jobs/{job_id}/salvage", wanted)
     assert caught.value.code == "head_moved"
 
 
