@@ -131,6 +131,11 @@ class Firmware:
         """Bytes the host wrote that the board has not taken in: what a port with back-pressure would hold up."""
         return self._wire.backlog_bytes(self.board.now) + self._receiver.held_bytes
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether everything that was received has been executed."""
+        return self._executor.idle and not self.backlog_bytes() and not self._receiver.waiting_bytes
+
     def summary(self, now: float) -> dict[str, object]:
         """Counters, prints and stops so far."""
         self.advance(now)

@@ -149,7 +149,7 @@ class Bench:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await self.access.close()
-        await self.until(lambda: self.printer.last_line() == BASE + len(self.printer.executed()))
+        await self.until(self.printer.is_left)
 
     def count_as(self, number: int) -> None:
         """The board's counter stands here."""

@@ -27,6 +27,7 @@ class SimPrinter:
         self.lock = threading.Lock()
         self._master = -1
         self._unsent = b""
+        self._hung_up = False  # the host has closed the port, and everything it wrote was read
         self._ended = threading.Event()
         self.firmware.boot(time.monotonic())
         self.firmware.transmit(time.monotonic() + 0.001)
@@ -42,7 +43,7 @@ class SimPrinter:
         os.close(slave)
         with self.lock:
             self._drop()
-            self._master = master
+            self._master, self._hung_up = master, False
         return port
 
     def unplug(self) -> None:
@@ -57,6 +58,11 @@ class SimPrinter:
     def last_line(self) -> int:
         with self.lock:
             return self.firmware.board.counter.last
+
+    def is_left(self) -> bool:
+        """Whether the host is gone and everything it wrote has been executed."""
+        with self.lock:
+            return self._hung_up and self.firmware.is_at_rest
 
     def executed(self, below: int = 1_000_000) -> list[bytes]:
         """What was executed under line numbers below a limit: the job's lines."""
@@ -102,6 +108,7 @@ class SimPrinter:
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.EIO):
                     raise
+                self._hung_up = error.errno == errno.EIO
         self.firmware.receive(data, now)
         said = self._unsent + self.firmware.transmit(now)
         self._unsent = b""
