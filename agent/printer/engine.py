@@ -148,45 +148,46 @@ class LineEngine(Agreement):
         Does what `feed` and `outgoing` do (a test compares them) at a third of their cost; None, with nothing done, for
         every other case.
         """
-        window = self.window
+        window, pace = self.window, self.pace
         near = window.near
-        if near is None or self._is_unusual(near):
+        if near is None or near.barrier or window.sent >= pace.check_at or self._is_unusual():
             return None
         count = data.count(b"ok\n")
-        acked, sent = window.acked + count, window.sent
+        acked, sent, size = window.acked + count, window.sent, window.size
         begin, oldest = sent + 1 - near.first, acked + 1 - near.first
         if count * 3 != len(data) or acked > sent or oldest < 0 or sent >= near.last:
             return None
         ends = near.ends
-        end = min(oldest + window.size.lines, near.count)
-        if end > begin and ends[end] > ends[oldest] + window.size.bytes:
-            end = bisect_right(ends, ends[oldest] + window.size.bytes, begin, end) - 1
-        if end == near.count or (end <= begin and acked == sent):
+        end, most = oldest + size.lines, near.last + 1 - near.first
+        if end >= most or ends[end] > ends[oldest] + size.bytes:
+            end = bisect_right(ends, ends[oldest] + size.bytes, begin, min(end, most) + 1) - 1
+        if end == most or (end <= begin and acked == sent):
             return None  # the next chunk may have a part in it; a line that is too long goes alone
         window.acked = acked
         self._last_rx = self._last_progress = now
         self._waits = 0
         self._noise = False
-        self.pace.acked(window, now)
         if end <= begin:
+            pace.acked(window, now)
             return b""
-        window.sent = sent + end - begin
-        window.furthest = max(window.furthest, window.sent)
-        self.pace.sent(window, now)
+        window.sent = sent = sent + end - begin
+        if sent > window.furthest:
+            window.furthest = sent
+        pace.exchanged(acked, sent, now)
         return near.data[ends[begin] : ends[end]]
 
-    def _is_unusual(self, near: Chunk) -> bool:
-        return (
-            self.mode is not Mode.FLOW
-            or near.token is not None
-            or near.barrier
-            or self.window.sent >= self.pace.check_at
-            or self.window.unsettled > 0
+    def _is_unusual(self) -> bool:
+        return bool(
+            self._tail
+            or self._out
+            or self._questions
+            or self.window.unsettled
             or self._held
             or self._polling
             or self._poll_wanted
+            or self.mode is not Mode.FLOW
             or not self.pace.is_steady
-            or bool(self._tail or self._out or self._questions)
+            or (self.window.near is not None and self.window.near.token is not None)
         )
 
     def _line(self, line: bytes, now: float) -> None:

@@ -23,8 +23,10 @@ class LatencyHistogram:
         """Count one duration."""
         self._counts[bisect_left(self._bounds, seconds)] += 1
         self.total += 1
-        self.least_s = min(self.least_s, seconds)
-        self.most_s = max(self.most_s, seconds)
+        if seconds < self.least_s:
+            self.least_s = seconds
+        if seconds > self.most_s:
+            self.most_s = seconds
 
     def copy(self) -> LatencyHistogram:
         """The counts as they are now."""

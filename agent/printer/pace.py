@@ -56,12 +56,14 @@ class Pace:
         self._keepalive = keepalive
         self._busy_seen = False
         self._talks = False
-        self._sample: tuple[int, float] | None = None
+        self._sample_line = NEVER  # the line whose ok is timed
+        self._sample_at = 0.0
         self._check_every = CHECK_FIRST
         self.check_at = NEVER  # the line at which our count is compared with the firmware's
         self._clean_needed = CLEAN_FIRST
         self._widen_at: int | None = None
         self._single = False
+        self.is_steady = True  # the window has its full size
         self._usual = 0.0
         self._usual_of = 0  # how many latencies it was worked out from
 
@@ -93,11 +95,6 @@ class Pace:
         return self._single
 
     @property
-    def is_steady(self) -> bool:
-        """Whether the window has its full size."""
-        return self._widen_at is None and not self._single
-
-    @property
     def dead_s(self) -> float:
         """Complete silence after which the printer counts as gone."""
         return DEAD_TALKING_S if self._talks else DEAD_S
@@ -125,33 +122,46 @@ class Pace:
     def restart(self, window: SendWindow) -> None:
         """A new session begins behind the window's last line."""
         self.check_at = window.sent + self._check_every
-        self._sample = None
+        self._sample_line = NEVER
         self._widen_at = None
         self._single = False
+        self.is_steady = True
         window.size = self.full
 
     def sent(self, window: SendWindow, now: float) -> None:
         """Lines went out."""
-        if self._sample is None:
-            self._sample = (window.sent, now)
+        if self._sample_line == NEVER:
+            self._sample_line, self._sample_at = window.sent, now
+
+    def exchanged(self, acked: int, sent: int, now: float) -> None:
+        """Oks up to `acked` came in and lines up to `sent` went out, both at once, while the window is steady."""
+        line = self._sample_line
+        if acked >= line:
+            self.latency.add(now - self._sample_at)
+        elif line != NEVER:
+            return
+        self._sample_line, self._sample_at = sent, now
 
     def acked(self, window: SendWindow, now: float) -> None:
         """Oks came in."""
-        sample = self._sample
-        if sample is not None and window.acked >= sample[0]:
-            self.latency.add(now - sample[1])
-            self._sample = None
+        if window.acked >= self._sample_line:
+            self.latency.add(now - self._sample_at)
+            self._sample_line = NEVER
+        if self.is_steady:
+            return
         if self._single:
             self._single = False
             window.size = self._careful() if self._widen_at is not None else self.full
         if self._widen_at is not None and window.acked >= self._widen_at:
             self._widen_at = None
             window.size = self.full
+        self.is_steady = self._widen_at is None and not self._single
 
     def lost(self, window: SendWindow) -> None:
         """Lines were lost or rejected: one line until it is acknowledged, then carefully, then the full window."""
-        self._sample = None
+        self._sample_line = NEVER
         self._single = True
+        self.is_steady = False
         self._widen_at = window.sent + self._clean_needed
         self._clean_needed = min(self._clean_needed * 2, CLEAN_MOST)
         window.size = WindowSize(1, self.full.bytes)
@@ -167,9 +177,9 @@ class Pace:
         else:
             self._check_every = min(CHECK_MOST, self._check_every * 2)
         self.check_at = index + self._check_every
-        if self._sample is not None and self._sample[0] <= index:
-            self.latency.add(now - self._sample[1])  # at least: where lines are slow, patience must learn it
-        self._sample = None
+        if self._sample_line <= index:
+            self.latency.add(now - self._sample_at)  # at least: where lines are slow, patience must learn it
+        self._sample_line = NEVER
 
     def _usual_s(self) -> float:
         """The usual latency; worked out anew only when it can have changed by a twentieth."""

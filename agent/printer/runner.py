@@ -217,17 +217,18 @@ class LinkRunner:
         data = self._port.read()
         if not data:
             return
-        self._transcript.received(data, now)
         engine = self.engine
         if not (self._posted or self._unsent) and (
             self._feeder is None or engine.window.backlog >= LOW_BACKLOG_LINES
         ):
             out = engine.swift(data, now)
             if out is not None:
+                self._transcript.exchanged(data, out, now)
                 if out:
-                    self._write(out, now)
+                    self._hand_over(out)
                 self._was_swift = not self._unsent
                 return
+        self._transcript.received(data, now)
         engine.feed(data, now)
 
     def _refill(self, feeder: Feeder) -> None:
@@ -249,7 +250,10 @@ class LinkRunner:
     def _write(self, data: bytes, now: float) -> None:
         if data:
             self._transcript.sent(data, now)
-        pending = self._unsent + data if self._unsent else data
+        self._hand_over(self._unsent + data if self._unsent else data)
+
+    def _hand_over(self, pending: bytes) -> None:
+        """Give the port what it takes; the rest stays unsent."""
         taken = self._port.write(pending)
         self._unsent = pending[taken:] if taken < len(pending) else b""
 

@@ -55,6 +55,21 @@ class Transcript:
         """Record bytes read from the port."""
         self._append(_RECEIVED, data, t_s)
 
+    def exchanged(self, received: bytes, sent: bytes, t_s: float) -> None:
+        """Record bytes read and the bytes written in answer: both at once, because they come by the ten thousands."""
+        if len(received) > _MAX_BLOCK or len(sent) > _MAX_BLOCK:
+            self._append(_RECEIVED, received, t_s)
+            self._append(_SENT, sent, t_s)
+            return
+        block = _pack(t_s, len(received), _RECEIVED) + received
+        if sent:
+            block += _pack(t_s, len(sent), _SENT) + sent
+        with self._lock:
+            page = self._page
+            page += block
+            if len(page) >= _PAGE_BYTES:
+                self._turn()
+
     def note(self, text: str, t_s: float) -> None:
         """Record a remark: what the host noticed or decided."""
         self._append(_NOTE, text.replace("\n", " ").encode() + b"\n", t_s)

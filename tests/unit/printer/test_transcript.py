@@ -169,3 +169,14 @@ def test_a_tiny_limit_still_keeps_the_latest(limit: int) -> None:
     for number in range(10_000):
         transcript.sent(b"line %d\n" % number, 0.0)
     assert transcript.tail(1)[0].text == "line 9999"
+
+
+@pytest.mark.parametrize("sent", [b"", b"N1 G28*18\n", b"x" * 70_000 + b"\n"])
+def test_an_exchange_is_what_was_received_and_what_was_sent(sent: bytes) -> None:
+    at_once, apart = Transcript(), Transcript()
+    at_once.exchanged(b"ok\n", sent, 1.0)
+    apart.received(b"ok\n", 1.0)
+    if sent:
+        apart.sent(sent, 1.0)
+    assert at_once.tail(5) == apart.tail(5)
+    assert at_once.tail(5)[0].text == "ok"
