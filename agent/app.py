@@ -32,6 +32,7 @@ from agent.jobs.contact import ContactKeeper
 from agent.jobs.intake import Intake
 from agent.jobs.pipeline import Pipeline
 from agent.jobs.policy import QueueLimits
+from agent.jobs.port_journal import PortJournal
 from agent.jobs.queue import Queue
 from agent.jobs.seal import ReceiptSigner
 from agent.log import LogPlan, configure_logging
@@ -76,6 +77,7 @@ class Daemon:
     queue: Queue
     printer: PrinterService
     pipeline: Pipeline
+    journal: PortJournal
     control: ControlServer
     notifier: Notifier
     coordinator: Coordinator | None = None
@@ -86,6 +88,7 @@ class Daemon:
             Service("printer", self.printer.run, critical=True),
             Service("pipeline", self.pipeline.run, critical=True),
             Service("control", self.control.run, critical=False),
+            Service("port journal", self.journal.run, critical=False),
             *(self.coordinator.services() if self.coordinator else ()),
         ]
         running = asyncio.create_task(supervise(services), name="services")
@@ -167,7 +170,10 @@ async def build(settings: Settings, listener: Listener, ring: LogRing, started_s
         resume_gap_s=settings.printer.resume_gap_s,
         stop_resets={"auto": None, "always": True, "never": False}[settings.printer.stop_resets],
     )
-    printer = PrinterService(profile, connector, habits=habits, resume_expected=resume_expected)
+    journal = PortJournal(queue)
+    printer = PrinterService(
+        profile, connector, habits=habits, resume_expected=resume_expected, on_line=journal.note
+    )
 
     async def gate(_job: Job, path: Path) -> Prepared:
         dialect = printer.dialect_name or settings.printer.dialect
@@ -224,7 +230,17 @@ async def build(settings: Settings, listener: Listener, ring: LogRing, started_s
     )
     control = ControlServer(unit, listener.path, listener=listener)
     return Daemon(
-        settings, profile, database, store, queue, printer, pipeline, control, notifier, coordinator
+        settings,
+        profile,
+        database,
+        store,
+        queue,
+        printer,
+        pipeline,
+        journal,
+        control,
+        notifier,
+        coordinator,
     )
 
 

@@ -104,6 +104,7 @@ def wire(folder: Path, scale: Scale) -> Table:
             ("lines_per_s", "lines/s", ",.0f"),
             ("bare_lines_per_s", "bare loop, lines/s", ",.0f"),
             ("cpu_s", "CPU s per 10,000 lines", ".3f"),
+            ("bare_cpu_s", "bare loop, CPU s", ".3f"),
             ("load", "load average", ""),
         ],
         "Received bits (10 a byte) between the first and the last move over the capacity; replies are paced too.",
@@ -121,6 +122,7 @@ def wire(folder: Path, scale: Scale) -> Table:
                 lines_per_s=daemon.lines_per_s,
                 bare_lines_per_s=bare.lines_per_s,
                 cpu_s=daemon.cpu_per_10k_s,
+                bare_cpu_s=bare.cpu_per_10k_s,
                 load=load,
             )
     return table

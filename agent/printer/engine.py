@@ -171,7 +171,7 @@ class LineEngine(Agreement):
             pace.acked(window, now)
             return b""
         window.sent = sent = sent + end - begin
-        if sent > window.furthest:
+        if sent > window.furthest:  # noqa: PLR1730 - ten thousands of times a second
             window.furthest = sent
         pace.exchanged(acked, sent, now)
         return near.data[ends[begin] : ends[end]]

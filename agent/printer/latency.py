@@ -23,9 +23,9 @@ class LatencyHistogram:
         """Count one duration."""
         self._counts[bisect_left(self._bounds, seconds)] += 1
         self.total += 1
-        if seconds < self.least_s:
+        if seconds < self.least_s:  # noqa: PLR1730 - on the path of every ok
             self.least_s = seconds
-        if seconds > self.most_s:
+        if seconds > self.most_s:  # noqa: PLR1730 - the same
             self.most_s = seconds
 
     def copy(self) -> LatencyHistogram:

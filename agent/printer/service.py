@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 
 import structlog
@@ -23,6 +23,7 @@ from agent.printer.connection import Connection, LinkListener
 from agent.printer.connector import Connector
 from agent.printer.direct_control import DirectControl
 from agent.printer.heat import HeatGuard, Surroundings
+from agent.printer.line_quality import LineQuality, LineReport, LineState
 from agent.printer.link import PrinterLink
 from agent.printer.print_access import PrintHabits, Wanted
 from agent.printer.print_run import PrintRun
@@ -56,8 +57,12 @@ class PrinterService(DirectControl):
         *,
         habits: PrintHabits | None = None,
         resume_expected: bool = False,
+        on_line: Callable[[LineReport], None] | None = None,
     ) -> None:
-        """`resume_expected`: a print is to be taken over, so the firmware's line counter must not be touched."""
+        """`resume_expected`: a print is to be taken over, so the firmware's line counter must not be touched.
+
+        `on_line` is told when the line to the printer has become worse or better; it must only enqueue.
+        """
         super().__init__(profile)
         self.habits = habits or PrintHabits()
         self.transcript = Transcript()
@@ -72,6 +77,8 @@ class PrinterService(DirectControl):
         self._cooling: asyncio.Future[None] | None = None
         self._heat = HeatGuard(profile, time.monotonic())
         self._last_poll = 0.0
+        self._line = LineQuality()
+        self._on_line = on_line or (lambda _: None)
 
     async def run(self) -> None:
         """Keep the printer connected and watched until cancelled. Raises when the printer thread has a defect."""
@@ -251,6 +258,7 @@ class PrinterService(DirectControl):
         if link is None:
             return
         self._samples.append(Sample(now, self._tracked.temperatures))
+        self._judge_line(link)
         if not self._connector.reports_by_itself(link.identity) and now - self._last_poll >= POLL_EVERY_S:
             self._last_poll = now
             link.poll_temperatures()
@@ -261,6 +269,12 @@ class PrinterService(DirectControl):
             paused = self._run is not None
             orders = procedures.nozzles_off(self.profile) if paused else procedures.cool_down(self.profile)
             await self._cool_quietly(orders, f"nothing was printed for {self.profile.idle_timeout_s:.0f} s")
+
+    def _judge_line(self, link: PrinterLink) -> None:
+        report = self._line.look(link.engine)
+        if report is not None:
+            self._log.warning("line_quality", state=report.state.value, detail=report.detail, **report.data())
+            self._on_line(report)
 
     def _alarms(self, alarms: list[Alarm]) -> None:
         """Act on broken safety rules: end the print and cool down first, halt the board when that has not helped."""
@@ -299,7 +313,8 @@ class PrinterService(DirectControl):
 
     def warnings(self) -> Sequence[str]:
         """Sentences about the connection that a person should read."""
-        return views.warnings(self._health())
+        report = self._line.report
+        return [report.detail] if report is not None and report.state is not LineState.GOOD else []
 
     def transcript_tail(self, n: int) -> Sequence[TranscriptEntry]:
         """The last lines that crossed the wire."""

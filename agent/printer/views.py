@@ -8,9 +8,6 @@ from agent.printer.link import PrinterLink
 from agent.printer.tracker import Tracked
 from agent.printer.transcript import TranscriptEntry as WireLine
 
-NOISY_RESENDS_PER_1000 = 5.0
-NOISY_LINES = 500
-"""A line that loses more than this over so many lines has a bad cable, and is reported before it kills a print."""
 _DIRECTIONS = {">": Direction.SENT, "<": Direction.RECEIVED, "!": Direction.NOTE}
 
 
@@ -49,17 +46,6 @@ def snapshot(link: PrinterLink | None, tracked: Tracked, state: PrinterState, de
         prompt=tracked.prompt,
         message=tracked.message,
     )
-
-
-def warnings(line: PortHealth) -> list[str]:
-    """What the counters say about the cable."""
-    if line.lines_sent < NOISY_LINES:
-        return []
-    per_thousand = 1000 * line.resends / line.lines_sent
-    if per_thousand < NOISY_RESENDS_PER_1000:
-        return []
-    lost = f"the line to the printer is noisy: {per_thousand:.0f} of 1,000 lines were sent again"
-    return [f"{lost}; try another USB cable or port"]
 
 
 def entry(line: WireLine, wall_ms: int) -> TranscriptEntry:

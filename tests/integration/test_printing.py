@@ -92,6 +92,21 @@ def test_emergency_stop_reaches_the_heaters_although_the_queue_is_full(rig: Rig)
     assert stops[0]["delay_s"] <= 0.05
 
 
+@pytest.mark.parametrize("heating", ["M190", "M109"])
+def test_emergency_stop_switches_the_heaters_off_in_the_middle_of_a_heat_up(rig: Rig, heating: str) -> None:
+    """Within 0.1 s of being written, although the firmware is in a blocking command."""
+    rig.start_printer(speed=1)
+    rig.start_daemon()
+    moves = "\n".join(f"G1 X{50 + index % 50} Y50 F3000" for index in range(500))
+    job_id = rig.submit(f"G21\nG90\nM83\nG28\n{heating} S100\n{moves}\nM104 S0\nM140 S0\n")
+    rig.until(lambda: any(command.startswith(heating) for command in rig.executed()), f"{heating} runs")
+    rig.client.post("/v1/stop")
+    assert rig.until_ended(job_id)["reason"] == "emergency_stop"
+    (stop,) = [entry for entry in rig.entries() if entry.get("event") == "stop"]
+    assert stop["delay_s"] + stop["wire_s"] <= 0.1
+    assert rig.executed()[-1].startswith(heating)
+
+
 def test_a_halted_printer_is_found_again_after_a_reset(rig: Rig) -> None:
     rig.start_printer()
     rig.start_daemon()

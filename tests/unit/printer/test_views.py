@@ -27,14 +27,6 @@ def test_the_counters_of_a_connection() -> None:
     assert 9 <= health.ok_p50_ms <= 11
 
 
-def test_a_noisy_line_is_named_before_it_ruins_a_print() -> None:
-    assert views.warnings(PortHealth(lines_sent=400, resends=100)) == []
-    assert views.warnings(PortHealth(lines_sent=1000, resends=4)) == []
-    (warning,) = views.warnings(PortHealth(lines_sent=2000, resends=20))
-    assert "10 of 1,000" in warning
-    assert "cable" in warning
-
-
 def test_transcript_lines_get_their_wall_time() -> None:
     entry = views.entry(TranscriptEntry(2.5, "<", "ok"), 1_000_000)
     assert (entry.t_ms, entry.direction, entry.text) == (1_002_500, Direction.RECEIVED, "ok")
