@@ -50,11 +50,20 @@ apt:
 
 $(VENV)/.runtime: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable .
+	@$(MAKE) --no-print-directory broker
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@$(MAKE) --no-print-directory broker
 	@touch $@ $(VENV)/.runtime
+
+# The demo's broker where mosquitto is not installed; without both it prints from the local queue.
+.PHONY: broker
+broker:
+	@command -v mosquitto >/dev/null || test -x /usr/sbin/mosquitto || \
+	  $(BIN)/python -m pip install --quiet --only-binary iotcore --editable ".[broker]" || \
+	  echo "no MQTT broker for the demo: neither mosquitto nor iotcore can be installed here"
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -35,6 +35,7 @@ def main() -> int:
         moment = watch(stage, job_id)
         job = stage.client.get(f"/v1/jobs/{job_id}")
         receipt = stage.receipt(job_id)
+        link = stage.link()
         stage.end()
         verdict = judge(stage.part, stage.ledger, stage.summary(), receipt, job)
     # The folder of one run means nothing to a reader.
@@ -44,7 +45,7 @@ def main() -> int:
     )
     console.print(Text("$ fabunit demo", style="bold"))
     console.print(render(moment))
-    console.print(Text.from_ansi(_summary(verdict, None)))
+    console.print(Text.from_ansi(_summary(verdict, link, None)))
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(own_fonts(console.export_svg(title="fabunit demo")))
     print(f"{output}: {verdict.lines_executed} of {verdict.lines_in_file} lines, exact: {verdict.exact}")

@@ -14,6 +14,7 @@ from agent.cli.session import Session, local_command
 from agent.domain.errors import NoDaemonError
 
 if TYPE_CHECKING:
+    from agent.cli.demo_link import LinkVerdict
     from agent.cli.demo_stage import DemoStage
     from agent.cli.demo_verdict import DemoVerdict
 
@@ -35,8 +36,10 @@ REFRESH_S = 0.25
 def demo(session: Session, speed: float, keep: bool) -> int:
     """Print a real part on a virtual printer: no printer, no network, no configuration needed.
 
-    Starts the virtual printer and a daemon of its own, adds the bundled part to the queue, shows the live view, and
-    compares what the printer executed with the file, line for line. Ends with exit code 0 only if they are equal.
+    Starts the virtual printer, an MQTT broker, a coordinator and a daemon of its own. The coordinator orders the
+    bundled part; the live view shows it being printed; then what the printer executed is compared with the file, line
+    for line. Ends with exit code 0 only if they are equal and no record to the coordinator was lost. Without a broker
+    (mosquitto, or `pip install fabunit[broker]`) the part comes from the local queue.
     """
     from agent.cli.demo_stage import DemoStage
     from agent.cli.demo_verdict import judge
@@ -46,22 +49,24 @@ def demo(session: Session, speed: float, keep: bool) -> int:
     with DemoStage(speed, keep=keep) as stage:
         if not session.as_json:
             click.echo(
-                f"virtual printer ({speed:g} times life speed) and daemon are running in {stage.folder}"
+                f"virtual printer ({speed:g} times life speed), daemon and {stage.company} in {stage.folder}"
             )
         try:
             job_id = stage.submit()
             job = _watch(stage, job_id, quiet=session.as_json)
             receipt = stage.receipt(job_id)
+            link = stage.link()
         except NoDaemonError as error:
             raise stage.lost() from error
         stage.end()
         verdict = judge(stage.part, stage.ledger, stage.summary(), receipt, job)
-        if not verdict.exact:
+        is_good = verdict.exact and not link.has_lost
+        if not is_good:
             stage.keep()  # the evidence
         folder = stage.folder if stage.is_kept else None
-        document = {**asdict(verdict), "folder": folder and str(folder)}
-        session.show(document, lambda: _summary(verdict, folder))
-    return 0 if verdict.exact else 1
+        document = {**asdict(verdict), "link": asdict(link), "folder": folder and str(folder)}
+        session.show(document, lambda: _summary(verdict, link, folder))
+    return 0 if is_good else 1
 
 
 def _end(number: int, _frame: object) -> None:
@@ -92,8 +97,10 @@ def _watch(stage: DemoStage, job_id: str, *, quiet: bool) -> dict[str, object]:
     return dict(client.get(f"/v1/jobs/{job_id}"))
 
 
-def _summary(verdict: DemoVerdict, folder: Path | None) -> str:
+def _summary(verdict: DemoVerdict, link: LinkVerdict, folder: Path | None) -> str:
     """What happened, for people."""
+    from agent.cli.demo_link import link_lines
+
     good = click.style("exact", fg="green", bold=True)
     places = "1 place" if verdict.starvations == 1 else f"{verdict.starvations} places"
     bad = click.style("NOT exact", fg="red", bold=True)
@@ -107,6 +114,7 @@ def _summary(verdict: DemoVerdict, folder: Path | None) -> str:
         f"  resends              {verdict.resends}",
         f"  printer starved      {verdict.starved_ms:.0f} ms in {places}",
         f"  motion               {verdict.motion_s:.1f} s, ideal {verdict.ideal_s:.1f} s",
+        *link_lines(link),
         "",
         "  Next: `fabunit --help`, or connect your printer and start `fabunit run`.",
     ]

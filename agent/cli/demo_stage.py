@@ -1,4 +1,4 @@
-"""The demo's stage: a folder with a virtual printer and a daemon, started in order and always cleaned up."""
+"""The demo's stage: a folder with a virtual printer, a broker, a coordinator and a daemon, always cleaned up."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from agent import paths
+from agent.cli.demo_link import UNIT, DemoLink, LinkVerdict
 from agent.control.client import ControlClient
 from agent.domain.errors import FabunitError, NoDaemonError
 
@@ -31,7 +32,7 @@ class DemoError(FabunitError):
 
 
 class DemoStage:
-    """Owns the two processes and their folder."""
+    """Owns printer, daemon and link, and their folder."""
 
     def __init__(self, speed: float, *, keep: bool) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="fabunit-demo-"))
@@ -43,9 +44,11 @@ class DemoStage:
         self._printer: subprocess.Popen[str] | None = None
         self._daemon: subprocess.Popen[str] | None = None
         self.client = ControlClient(self.folder / "fabunit.sock")
+        self._link = DemoLink(self.folder, self._start_standin)
 
     def __enter__(self) -> Self:
         try:
+            self._link.start()
             self._printer = self._start_printer()
             self._daemon = self._start_daemon()
             self._wait_for_daemon()
@@ -63,12 +66,20 @@ class DemoStage:
         if not self.is_kept:
             shutil.rmtree(self.folder, ignore_errors=True)
 
+    @property
+    def company(self) -> str:
+        """Who is there besides printer and daemon, in words."""
+        return self._link.title
+
     def keep(self) -> None:
         """Leave the files where they are at the end."""
         self.is_kept = True
 
     def submit(self) -> str:
-        """Queue the bundled part; returns the job's id."""
+        """Have the coordinator order the bundled part, else queue it; returns the job's id."""
+        ordered = self._link.order(self.part, self.client)
+        if ordered is not None:
+            return ordered
         with self.part.open("rb") as file:
             size = self.part.stat().st_size
             document = self.client.upload("/v1/jobs", file, size, name=self.part.name)
@@ -82,8 +93,12 @@ class DemoStage:
         receipt: dict[str, Any] = self.client.get(f"/v1/prints/{prints[0]['print_id']}/receipt")["receipt"]
         return receipt
 
+    def link(self) -> LinkVerdict:
+        """What the coordinator has heard, once the outbox is empty. Raises nothing about the link."""
+        return self._link.finish(self.client)
+
     def end(self) -> None:
-        """Stop the daemon, then the printer, in order. Idempotent."""
+        """Stop the daemon, the printer, then the link, in order. Idempotent."""
         for process in (self._daemon, self._printer):
             if process is not None and process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -92,6 +107,7 @@ class DemoStage:
                 if process.poll() is None:
                     process.kill()
                     process.wait()
+        self._link.end()
 
     def summary(self) -> dict[str, Any]:
         """What the virtual printer measured, once it has ended."""
@@ -117,13 +133,16 @@ class DemoStage:
             raise self._dead("the virtual printer", "printer.log")
         return process
 
+    def _start_standin(self, arguments: list[str], log: str) -> subprocess.Popen[str]:
+        return self._spawn([sys.executable, "-m", "agent", *arguments], log, stdout=subprocess.PIPE)
+
     def _start_daemon(self) -> subprocess.Popen[str]:
         config = self.folder / "config.toml"
         state = self.folder / "state"
         config.write_text(
-            f'[unit]\nid = "demo"\nname = "Demo unit"\nstate_dir = {json.dumps(str(state))}\n\n'
+            f'[unit]\nid = "{UNIT}"\nname = "Demo unit"\nstate_dir = {json.dumps(str(state))}\n\n'
             f'[printer]\nport = {json.dumps(str(self.folder / "printer"))}\nprofile = "generic-220"\n\n'
-            "[limits]\nmin_free_bytes = 0\n"
+            "[limits]\nmin_free_bytes = 0\n" + self._link.section()
         )
         command = [sys.executable, "-m", "agent", "run", "--config", str(config)]
         command += ["--socket", str(self.folder / "fabunit.sock")]

@@ -181,6 +181,10 @@ def test_the_demo_prints_the_bundled_part_exactly(tmp_path: Path) -> None:
     assert verdict["lines_in_file"] == verdict["lines_executed"] > 20_000
     assert verdict["resends"] == 0
     assert verdict["duration_s"] > 0
+    link = verdict["link"]
+    assert link["continuous"] is True
+    assert bool(link["records"]) == bool(link["pushed"])
+    assert link["pushed"] or link["note"], "a demo without a coordinator says why"
     assert list(tmp_path.iterdir()) == []
 
 

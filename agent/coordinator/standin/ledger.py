@@ -132,14 +132,16 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Everything in the block is on disk when it ends, or nothing of it."""
-        self._connection.execute("BEGIN IMMEDIATE")
+        """Everything in the block is on disk when it ends, or nothing of it. Raises StorageError."""
         try:
+            self._connection.execute("BEGIN IMMEDIATE")
             yield self._connection
             self._connection.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise StorageError(f"{self.path} cannot be used: {error}") from error
             raise
 
     @property
