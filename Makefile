@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # What a fresh Debian needs before pip can work: the interpreter's venv module.
 APT := python3 python3-venv
 
-.PHONY: demo test test-long test-corpus check format bench clean setup
+.PHONY: demo test test-long test-corpus check format bench clean setup deb
 
 demo: $(VENV)/.runtime
 	$(BIN)/fabunit demo
@@ -36,6 +36,10 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.run
 
 setup: $(VENV)/.dev
+
+# A Debian package in dist/. DEB picks another one: `make deb DEB='--python 3.13 --arch arm64'`, `DEB=--thin`.
+deb: $(VENV)/.runtime
+	$(BIN)/python -m installer.build_deb $(DEB)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import venv, ensurepip, sys; assert sys.version_info >= (3, 11)' 2>/dev/null || $(MAKE) apt

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import os
 import signal
@@ -36,7 +37,10 @@ from agent.jobs.port_journal import PortJournal
 from agent.jobs.queue import Queue
 from agent.jobs.seal import ReceiptSigner
 from agent.log import LogPlan, configure_logging
+from agent.ops.handover import Handover
+from agent.ops.heartbeat import Heartbeat
 from agent.ops.logring import LogRing
+from agent.ops.restarts import Restarts
 from agent.ops.systemd import Notifier, inherited_fds, watchdog_interval_s
 from agent.printer.commands import check_scripts
 from agent.printer.connector import Connector
@@ -80,6 +84,7 @@ class Daemon:
     journal: PortJournal
     control: ControlServer
     notifier: Notifier
+    runtime_dir: Path
     coordinator: Coordinator | None = None
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -94,6 +99,7 @@ class Daemon:
         running = asyncio.create_task(supervise(services), name="services")
         stop = asyncio.create_task(stopping.wait(), name="stop signal")
         beat = asyncio.create_task(self._watchdog(), name="watchdog")
+        giving_way = asyncio.create_task(self._give_way(stopping), name="handover")
         listening = asyncio.create_task(self.control.wait_listening(), name="listening")
         await asyncio.wait({running, stop, listening}, return_when=asyncio.FIRST_COMPLETED)
         gc.freeze()  # what lives until the end need not be looked at again: a full collection stops every thread
@@ -105,7 +111,7 @@ class Daemon:
                 self.pipeline.suspend()
                 await self.printer.suspend(SUSPEND_BUDGET_S)
         finally:
-            for task in (stop, beat, listening):
+            for task in (stop, beat, giving_way, listening):
                 task.cancel()
             self.control.stop()
             if not running.done():
@@ -130,12 +136,29 @@ class Daemon:
         if interval_s is None:
             return
         beats = -1
-        while True:
-            await asyncio.sleep(interval_s / 2)
+
+        async def printer_goes_round() -> bool:
+            nonlocal beats
+            before, beats = beats, self.printer.beats
+            return self.printer.is_beating(before)
+
+        async def database_answers() -> bool:
             await self.queue.bed()
-            if self.printer.is_beating(beats):
-                self.notifier.watchdog()
-            beats = self.printer.beats
+            return True
+
+        probes = {"database": database_answers, "printer": printer_goes_round}
+        await Heartbeat(self.notifier, interval_s, probes).run()
+
+    async def _give_way(self, stopping: asyncio.Event) -> None:
+        """End in order when another version was installed and nothing prints; only where somebody starts us again."""
+        if not self.notifier.is_managed:
+            return
+
+        async def is_busy() -> bool:
+            return await self.queue.running() is not None
+
+        await Handover(self.runtime_dir, is_busy=is_busy, hold=self.pipeline.suspend).wait()
+        stopping.set()
 
 
 async def build(settings: Settings, listener: Listener, ring: LogRing, started_s: float) -> Daemon:
@@ -229,6 +252,7 @@ async def build(settings: Settings, listener: Listener, ring: LogRing, started_s
         want_stop_test=connector.want_stop_test,
     )
     control = ControlServer(unit, listener.path, listener=listener)
+    runtime_dir = listener.path.parent
     return Daemon(
         settings,
         profile,
@@ -240,6 +264,7 @@ async def build(settings: Settings, listener: Listener, ring: LogRing, started_s
         journal,
         control,
         notifier,
+        runtime_dir,
         coordinator,
     )
 
@@ -299,17 +324,25 @@ def run_daemon(config: Path | None, socket: Path | None) -> int:
     """
     started_s = time.monotonic()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    faulthandler.enable()  # the watchdog's SIGABRT leaves in the journal where every thread stood
+    socket = socket or paths.default_socket()
+    notifier = Notifier.from_environ()
+    restarts = Restarts(socket.parent) if notifier.is_managed else None
+    if restarts is not None:
+        restarts.pause(notifier)
     settings = load_settings(config or paths.default_config())
     ring = LogRing()
     lock = StateLock.acquire(settings.unit.state_dir)
     try:
         log_file = settings.unit.state_dir / "logs" / "fabunit.log"
         configure_logging(LogPlan(level=settings.log.level, ring=ring, file=log_file))
-        asyncio.run(_main(settings, socket or paths.default_socket(), ring, started_s))
+        asyncio.run(_main(settings, socket, ring, started_s))
     except* FabunitError as group:
         raise _first(group) from None
     finally:
         lock.release()
+    if restarts is not None:
+        restarts.end()
     return 0
 
 

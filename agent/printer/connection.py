@@ -114,6 +114,10 @@ class Connection:
                 self.reconnects += 1
                 await link.close()
 
+    def is_stuck(self, now: float) -> bool:
+        """Whether the search for the printer hangs."""
+        return self._connector.is_stuck(now)
+
     async def ready_link(self, timeout_s: float) -> PrinterLink | None:
         """An answering link, or None when there was none in time."""
         try:

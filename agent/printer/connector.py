@@ -28,6 +28,8 @@ from agent.printer.wire import Wire
 
 GIVE_UP_POLL_S = 0.2
 """How soon a search for a silent board notices that the daemon stops."""
+STUCK_S = 120.0
+"""A search without a single step for so long hangs in a driver: name look-ups and network ports end within a minute."""
 MODEL_SPEED = "MODEL_SPEED"
 """Field of M115 in which the virtual printer tells that its heaters run faster than life."""
 MODEL_SPEED_MOST = 10_000.0
@@ -72,6 +74,7 @@ class Connector:
             msg = f"the dialect {dialect!r} is not known"
             raise PortError(msg, code="port_unsupported", remedy='set [printer] dialect to "auto"')
         self._given_up = threading.Event()
+        self._stepped: float | None = None  # when the running search did something last
         self._kept = kept or KeptPorts()
         self._spared = takeover_expected
         self._stop_test_wanted = False
@@ -99,8 +102,20 @@ class Connector:
         tried than the one that worked last time, and nothing is tried out. Raises PortError naming every port and
         rate tried.
         """
+        try:
+            return self._search(transcript, reset=reset, known_only=known_only)
+        finally:
+            self._stepped = None
+
+    def is_stuck(self, now: float) -> bool:
+        """Whether a search is under way that does nothing any more; from any thread."""
+        stepped = self._stepped
+        return stepped is not None and now - stepped > STUCK_S
+
+    def _search(self, transcript: Transcript, *, reset: bool, known_only: bool) -> tuple[Port, Answered]:
         tried: list[str] = []
         failures: list[PortError] = []
+        self._stepped = time.monotonic()
         for candidate in self._candidates():
             try:
                 return self._connect_to(candidate, transcript, reset=reset, known_only=known_only)
@@ -198,6 +213,7 @@ class Connector:
         adopted = self._kept.adopt(candidate, self._baud)
         bauds = self._bauds(candidate, known_only=known_only)
         for baud in bauds if adopted is None else [adopted.baud, *bauds]:
+            self._stepped = time.monotonic()
             port = adopted or open_port(candidate.device, baud)
             wire = Wire(port, transcript)
             try:
@@ -277,7 +293,7 @@ class Connector:
         while handshake.result is None:
             wire.write(handshake.outgoing())
             deadline = handshake.deadline()
-            now = time.monotonic()
+            now = self._stepped = time.monotonic()
             wait_s = (deadline if deadline is not None else now + 1) - now
             data = wire.read(max(0.0, min(wait_s, GIVE_UP_POLL_S)))
             if self._given_up.is_set():

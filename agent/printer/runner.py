@@ -23,6 +23,7 @@ from agent.printer.engine_events import EngineEvent, Resynchronised
 from agent.printer.feeder import EndOfFile, Feeder, FeedFailed
 from agent.printer.port import Port
 from agent.printer.transcript import Transcript
+from agent.thread_name import name_thread
 
 LOW_BACKLOG_LINES = 1024
 """Framed lines kept inside the engine; the feeder holds more."""
@@ -145,6 +146,7 @@ class LinkRunner:
     # -- in the thread ------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        name_thread("printer")
         try:
             self._loop()
         except PortError as error:

@@ -308,8 +308,10 @@ class PrinterService(DirectControl):
         return self._connection.link.beats if self._connection.link is not None else 0
 
     def is_beating(self, before: int) -> bool:
-        """Whether the printer thread has done something since `beats` was `before` (no thread, no doubt)."""
-        return self._connection.link is None or self._connection.link.beats != before
+        """Whether the printer thread, or the search for a printer, has moved since `beats` was `before`."""
+        if self._connection.link is None:
+            return not self._connection.is_stuck(time.monotonic())
+        return self._connection.link.beats != before
 
     def warnings(self) -> Sequence[str]:
         """Sentences about the connection that a person should read."""

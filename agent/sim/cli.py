@@ -28,7 +28,7 @@ BUILD_NAMES = ("full", "host", "default")
 THERMAL_FAULTS = ("none", "runaway", "disconnected", "stuck", "mosfet")
 
 
-class DialectName(click.ParamType[str]):
+class DialectName(click.ParamType):  # type: ignore[type-arg] # a type parameter only from click 8.2 on
     """A dialect name; a wrong one is answered with the nearest valid one."""
 
     name = "dialect"

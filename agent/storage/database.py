@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from agent.domain.errors import StorageError
 from agent.storage import faults, schema
+from agent.thread_name import name_thread
 
 Connection = sqlite3.Connection
 T = TypeVar("T")
@@ -54,7 +55,9 @@ class Database:
         A damaged file is moved to `<name>.corrupt-<utc>` and replaced by an empty one (see `moved_aside`).
         Raises StorageError: database_newer, database_locked, disk_full, storage_failed.
         """
-        executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="db")
+        executor = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix="db", initializer=name_thread, initargs=("db",)
+        )
         try:
             opened = await asyncio.get_running_loop().run_in_executor(executor, _open_checked, path)
         except BaseException:

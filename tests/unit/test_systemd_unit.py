@@ -54,7 +54,7 @@ def test_a_hang_is_noticed_and_a_stop_has_time(unit: dict[str, dict[str, list[st
 
 def test_every_instance_has_its_own_file_and_folders(unit: dict[str, dict[str, list[str]]]) -> None:
     service = unit["Service"]
-    assert service["ExecStart"] == ["/opt/fabunit/bin/fabunit run --config /etc/fabunit/%i.toml"]
+    assert service["ExecStart"] == ["/opt/fabunit/current/bin/fabunit run --config /etc/fabunit/%i.toml"]
     assert service["StateDirectory"] == service["RuntimeDirectory"] == ["fabunit/%i"]
     assert service["ConfigurationDirectory"] == ["fabunit"]
     assert (service["User"], service["SupplementaryGroups"]) == (["fabunit"], ["dialout"])
@@ -119,9 +119,9 @@ def test_several_services_and_no_name_is_a_question(tmp_path: Path, monkeypatch:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed here")
 def test_systemd_accepts_the_unit_and_scores_it(tmp_path: Path) -> None:
     copy = tmp_path / "fabunit@bench.service"
-    copy.write_text(UNIT.read_text().replace("/opt/fabunit/bin/fabunit", "/bin/true"))
+    copy.write_text(UNIT.read_text().replace("/opt/fabunit/current/bin/fabunit", "/bin/true"))
     verified = subprocess.run(
-        ["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, check=False
+        ["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True, check=False
     )
     assert (verified.returncode, verified.stderr) == (0, "")
     scored = subprocess.run(
