@@ -86,6 +86,7 @@ class Daemon:
     notifier: Notifier
     runtime_dir: Path
     coordinator: Coordinator | None = None
+    restarts: Restarts | None = None
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Run until `stopping` is set. Raises FabunitError when a critical part has failed."""
@@ -104,6 +105,8 @@ class Daemon:
         await asyncio.wait({running, stop, listening}, return_when=asyncio.FIRST_COMPLETED)
         gc.freeze()  # what lives until the end need not be looked at again: a full collection stops every thread
         self.notifier.ready(f"unit {self.settings.unit.id}")
+        if self.restarts is not None and not running.done():
+            self.restarts.end()  # it got somewhere: a print that is taken over must never wait for a pause
         try:
             await asyncio.wait({running, stop}, return_when=asyncio.FIRST_COMPLETED)
             self.notifier.stopping()
@@ -336,17 +339,17 @@ def run_daemon(config: Path | None, socket: Path | None) -> int:
     try:
         log_file = settings.unit.state_dir / "logs" / "fabunit.log"
         configure_logging(LogPlan(level=settings.log.level, ring=ring, file=log_file))
-        asyncio.run(_main(settings, socket, ring, started_s))
+        asyncio.run(_main(settings, socket, ring, started_s, restarts))
     except* FabunitError as group:
         raise _first(group) from None
     finally:
         lock.release()
-    if restarts is not None:
-        restarts.end()
     return 0
 
 
-async def _main(settings: Settings, socket: Path, ring: LogRing, started_s: float) -> None:
+async def _main(
+    settings: Settings, socket: Path, ring: LogRing, started_s: float, restarts: Restarts | None
+) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -355,6 +358,7 @@ async def _main(settings: Settings, socket: Path, ring: LogRing, started_s: floa
     listener = open_listener(socket)
     try:
         daemon = await build(settings, listener, ring, started_s)
+        daemon.restarts = restarts
         await daemon.run(stopping)
     finally:
         listener.close()

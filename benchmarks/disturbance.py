@@ -98,7 +98,7 @@ def restart(folder: Path, scale: Scale) -> Table:
             ("starved_ms", "planner dry in all, ms", ",.0f"),
             ("load", "load average", ""),
         ],
-        "The daemon is started again as soon as it is gone; a supervisor's own delay (RestartSec, 0.5 s in the "
+        "The daemon is started again as soon as it is gone; a supervisor's own delay (RestartSec, 0.1 s in the "
         "systemd unit) comes on top. The port is closed and opened again; the board keeps its counter.",
     )
     load = load_average()

@@ -1,7 +1,7 @@
 """Growing pauses between restarts that lead to nothing: a bad configuration must not keep a small board busy for ever.
 
 systemd has had this (`RestartSteps=`) since 254; Bookworm's 252 restarts at one pace. The first restarts stay fast
-whatever happens: a running print waits for them.
+whatever happens, and a life that became ready owes nothing: a running print waits for them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Restarts:
         return delay_s
 
     def end(self) -> None:
-        """Note an orderly end: the next start owes nothing."""
+        """The daemon is ready: the next start owes nothing."""
         with contextlib.suppress(OSError):
             self._file.unlink(missing_ok=True)
 
