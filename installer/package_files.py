@@ -18,8 +18,6 @@ _COMPLETIONS = {
     "zsh": "usr/share/zsh/vendor-completions/_fabunit",
     "fish": "usr/share/fish/vendor_completions.d/fabunit.fish",
 }
-# Restart delays that grow need systemd 254; 252 (Bookworm) would warn about them at every reload.
-_BACKOFF_PYTHON = (3, 12)
 
 
 def copy_program(root: Path, site: Path) -> None:
@@ -44,8 +42,6 @@ def copy_system_files(root: Path, package: Path, target: Target) -> None:
         root / "docs/install-pi.md": "usr/share/doc/fabunit/install-pi.md",
         root / "systemd/README.md": "usr/share/doc/fabunit/systemd.md",
     }
-    if tuple(map(int, target.python.split("."))) >= _BACKOFF_PYTHON:
-        places[sources / "backoff.conf"] = "usr/lib/systemd/system/fabunit@.service.d/backoff.conf"
     for source, place in places.items():
         _copy(source, package / place)
     rollback = package / "usr/sbin/fabunit-rollback"
