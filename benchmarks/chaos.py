@@ -24,6 +24,7 @@ from agent.domain.errors import FabunitError
 from benchmarks.bench_unit import BenchUnit, moves_file
 
 ENDED = ("completed", "failed", "cancelled", "rejected")
+BEFORE = {"received", "verifying", "ready"}
 NOISE = (
     (),
     ("--flip-in", "0.001", "--flip-out", "0.001"),
@@ -154,12 +155,19 @@ def one_print(options: argparse.Namespace, noise: tuple[str, ...], rng: random.R
         return first_difference(wanted, list(executed_of(printer.ledger))) or fragments_of(printer.ledger)
 
 
-def strike(moment: str, unit: BenchUnit, printer: Printer, rng: random.Random, tally: Tally) -> None:
-    """Wait for a random moment, then kill the daemon or pull the cable."""
-    time.sleep(rng.uniform(0.05, 1.5))
+def states(unit: BenchUnit) -> set[str]:
+    """The states of the unfinished jobs; empty while nobody answers."""
     with contextlib.suppress(FabunitError):
-        if not [job for job in unit.client.get("/v1/jobs")["jobs"] if job["state"] == "printing"]:
-            return
+        return {job["state"] for job in unit.client.get("/v1/jobs")["jobs"]}
+    return set()
+
+
+def strike(moment: str, unit: BenchUnit, printer: Printer, rng: random.Random, tally: Tally) -> None:
+    """Wait for a random moment of the print, then kill the daemon or pull the cable; nothing once it is over."""
+    unit.until(lambda: not states(unit) & BEFORE)
+    time.sleep(rng.uniform(0.05, 1.5))
+    if "printing" not in states(unit):
+        return
     if moment == "pull":
         printer.tell("unplug")
         time.sleep(rng.uniform(0.0, 0.5))
