@@ -198,7 +198,12 @@ async def build(settings: Settings, listener: Listener, ring: LogRing, started_s
     )
     journal = PortJournal(queue)
     printer = PrinterService(
-        profile, connector, habits=habits, resume_expected=resume_expected, on_line=journal.note
+        profile,
+        connector,
+        habits=habits,
+        resume_expected=resume_expected,
+        on_line=journal.line,
+        cut_power=_power(settings, journal),
     )
 
     async def gate(_job: Job, path: Path) -> Prepared:
@@ -307,6 +312,20 @@ async def _coordinator(
     opened = Coordinator(settings.coordinator, parts)
     await opened.open()
     return opened
+
+
+def _power(settings: Settings, journal: PortJournal) -> Callable[[str], None] | None:
+    """What cuts the printer's power, where the maker has given a program. Raises ConfigError."""
+    if not settings.printer.power_off:
+        return None
+    from agent.ops.power import PowerCut, PowerSwitch  # noqa: PLC0415
+
+    loop = asyncio.get_running_loop()
+
+    def ended(cut: PowerCut) -> None:
+        loop.call_soon_threadsafe(journal.note, cut.event())
+
+    return PowerSwitch(settings.printer.power_off, ended).cut
 
 
 def _signer(settings: Settings) -> ReceiptSigner | None:

@@ -119,12 +119,25 @@ class PrinterSettings(StrictModel):
         description="whether a stop also resets the board over DTR: 'auto' (where the firmware has not proven "
         "that it reads a stop while it is busy), 'always' or 'never'",
     )
+    power_off: list[str] = Field(
+        default_factory=list,
+        max_length=32,
+        description="a program with its whole path, and its arguments, that switches the printer's power off behind "
+        "every emergency stop",
+    )
 
     @field_validator("port")
     @classmethod
     def _check_port(cls, value: str) -> str:
         if not _PORT.fullmatch(value):
             raise ValueError("this is no port")
+        return value
+
+    @field_validator("power_off")
+    @classmethod
+    def _check_power_off(cls, value: list[str]) -> list[str]:
+        if value and not value[0].startswith("/"):
+            raise ValueError("the program needs its whole path")
         return value
 
     @field_validator("baud", mode="before")

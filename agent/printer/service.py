@@ -58,10 +58,12 @@ class PrinterService(DirectControl):
         habits: PrintHabits | None = None,
         resume_expected: bool = False,
         on_line: Callable[[LineReport], None] | None = None,
+        cut_power: Callable[[str], None] | None = None,
     ) -> None:
         """`resume_expected`: a print is to be taken over, so the firmware's line counter must not be touched.
 
-        `on_line` is told when the line to the printer has become worse or better; it must only enqueue.
+        `on_line` is told when the line to the printer has become worse or better; it must only enqueue. `cut_power`
+        begins to switch the printer's power off, behind every emergency stop; it must not wait.
         """
         super().__init__(profile)
         self.habits = habits or PrintHabits()
@@ -79,6 +81,7 @@ class PrinterService(DirectControl):
         self._last_poll = 0.0
         self._line = LineQuality()
         self._on_line = on_line or (lambda _: None)
+        self._cut_power = cut_power
 
     async def run(self) -> None:
         """Keep the printer connected and watched until cancelled. Raises when the printer thread has a defect."""
@@ -189,7 +192,7 @@ class PrinterService(DirectControl):
 
     async def stop(self, reason: Reason = Reason.EMERGENCY_STOP, detail: str = "emergency stop") -> None:
         """Emergency stop, ahead of everything."""
-        if self._connection.link is None:
+        if self._connection.link is None and self._cut_power is None:
             msg = "no printer is connected: nothing can be sent to it"
             raise RefusedError(msg, code="offline", remedy="switch the printer off at its mains switch")
         self._halt(reason, detail)
@@ -200,6 +203,8 @@ class PrinterService(DirectControl):
             if resets is None:
                 resets = self._connector.stop_path.parser is not EmergencyParser.PROVEN
             self._connection.link.emergency(resets_board=resets)
+        if self._cut_power is not None:
+            self._cut_power(detail)
         if self._run is not None:
             self._run.stopped(reason, detail)
         self.set_state(PrinterState.HALTED, f"{detail}; {HALT_REMEDY}")

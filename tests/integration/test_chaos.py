@@ -12,7 +12,20 @@ ROUND = "3"
 
 
 def test_a_print_under_noise_kills_and_a_pulled_cable_is_exact() -> None:
-    options = ["--first", ROUND, "--rounds", "1", "--kills", "2", "--pulls", "1", "--moves", "2500", "--speed", "12"]
+    options = [
+        "--first",
+        ROUND,
+        "--rounds",
+        "1",
+        "--kills",
+        "2",
+        "--pulls",
+        "1",
+        "--moves",
+        "2500",
+        "--speed",
+        "12",
+    ]
     run = subprocess.run(
         [sys.executable, "-m", "benchmarks.chaos", *options],
         cwd=ROOT,

@@ -89,3 +89,19 @@ def test_without_a_parser_a_stop_still_gets_past_a_full_planner(rig: Rig) -> Non
         lambda: any(entry.get("event") == "kill" for entry in rig.entries()), "the board has halted", 3.0
     )
     assert time.monotonic() - began < 1.0
+
+
+def test_an_emergency_stop_also_cuts_the_power_where_a_program_can(rig: Rig) -> None:
+    off = rig.folder / "power-off"
+    off.write_text(f'#!/bin/sh\necho "$FABUNIT_REASON" > {rig.folder / "off"}\n')
+    off.chmod(0o755)
+    rig.configure(power_off=[str(off)])
+    rig.start_printer()
+    rig.start_daemon()
+    rig.until_state("idle")
+    rig.client.post("/v1/stop")
+    rig.until((rig.folder / "off").exists, "the power is off")
+    rig.until(
+        lambda: "power_off" in [event["state"] for event in rig.client.get("/v1/events")["events"]], "told"
+    )
+    assert any(entry.get("event") == "kill" for entry in rig.entries())

@@ -23,8 +23,8 @@ async def test_reports_are_written_in_order_and_the_oldest_gives_way(tmp_path: P
     await queue.open()
     journal = PortJournal(queue)
     for resends in range(1, MOST_WAITING + 2):
-        journal.note(report(resends))
-    journal.note(report(0, LineState.GOOD))
+        journal.line(report(resends))
+    journal.line(report(0, LineState.GOOD))
     writing = asyncio.create_task(journal.run())
     async with asyncio.timeout(10):
         while len(await queue.events_after(0)) < MOST_WAITING:
