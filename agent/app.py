@@ -31,11 +31,14 @@ from agent.gcode.client import run_prepare
 from agent.gcode.prepare import GATE_VERSION
 from agent.jobs.contact import ContactKeeper
 from agent.jobs.intake import Intake
-from agent.jobs.pipeline import Pipeline
+from agent.jobs.mesh_ledger import MeshLedger
+from agent.jobs.pipeline import Meshes, Pipeline
 from agent.jobs.policy import QueueLimits
 from agent.jobs.port_journal import PortJournal
 from agent.jobs.queue import Queue
 from agent.jobs.seal import ReceiptSigner
+from agent.jobs.stages.check import Action, CheckPolicy
+from agent.jobs.stages.workshop import MESH_FORMATS, MeshWorkshop, Workplace, is_mesh
 from agent.log import LogPlan, configure_logging
 from agent.ops.handover import Handover
 from agent.ops.heartbeat import Heartbeat
@@ -49,12 +52,15 @@ from agent.printer.port import KeptPorts
 from agent.printer.print_access import PrintHabits
 from agent.printer.service import PrinterService
 from agent.settings import Settings, load_settings
+from agent.slicing.engines import has_engine
 from agent.slicing.profiles import load_profile
+from agent.slicing.slice_shelf import SliceShelf
 from agent.storage.artefacts import ArtefactStore
 from agent.storage.clock import SystemClock
 from agent.storage.contact import ContactFiles
 from agent.storage.database import Database
 from agent.storage.lock import StateLock
+from agent.storage.meshes import MeshRow
 from agent.storage.printers import LearnedPrinters
 from agent.supervisor import Service, supervise
 
@@ -206,17 +212,20 @@ async def build(settings: Settings, listener: Listener, ring: LogRing, started_s
         cut_power=_power(settings, journal),
     )
 
+    def dialect() -> str:
+        known = printer.dialect_name or settings.printer.dialect
+        return profile.dialect if known == "auto" else known
+
     async def gate(_job: Job, path: Path) -> Prepared:
-        dialect = printer.dialect_name or settings.printer.dialect
-        if dialect == "auto":
-            dialect = profile.dialect
-        return await run_prepare(path, store.prepared_dir, profile, dialect)
+        return await run_prepare(path, store.prepared_dir, profile, dialect())
 
     async def start_job(job_id: str) -> Job:
         return await pipeline.start(job_id)
 
+    meshes = await asyncio.to_thread(_meshes, settings, dialect)
     coordinator = await _coordinator(
         settings,
+        formats=("gcode", *sorted(MESH_FORMATS)) if has_engine(settings.slicing.engine) else ("gcode",),
         profile=profile,
         queue=queue,
         database=database,
@@ -234,9 +243,15 @@ async def build(settings: Settings, listener: Listener, ring: LogRing, started_s
         gate_version=GATE_VERSION,
         is_auto_start=settings.queue.auto_start,
         is_ejecting=ejects,
-        claim=coordinator.fetching.claim if coordinator else None,
+        meshes=meshes,
+        fetch=coordinator.fetching if coordinator else None,
     )
     identity = UnitIdentity(settings.unit.id, settings.unit.title, __version__, os.getpid(), started_s)
+    ledger = MeshLedger(queue)
+
+    async def mesh_of(job: Job) -> MeshRow | None:
+        return await ledger.of(job) if is_mesh(job) else None
+
     unit = UnitFacade(
         identity=identity,
         queue=queue,
@@ -247,6 +262,8 @@ async def build(settings: Settings, listener: Listener, ring: LogRing, started_s
         salvage_proposal=pipeline.salvage_proposal,
         salvage_job=pipeline.salvage,
         note_moved=queue.note_moved,
+        mesh_of=mesh_of,
+        preparing=lambda: pipeline.preparing,
         configured_port=settings.printer.port,
         is_auto_start=settings.queue.auto_start,
         warnings=lambda: [
@@ -286,6 +303,7 @@ async def _coordinator(
     store: ArtefactStore,
     printer: PrinterService,
     start_job: Callable[[str], Awaitable[Job]],
+    formats: tuple[str, ...],
 ) -> Coordinator | None:
     """Open the coordinator side, None on a stand-alone unit, which never imports it. Raises FabunitError."""
     if not settings.coordinator.is_on:
@@ -308,6 +326,7 @@ async def _coordinator(
         warnings=printer.warnings,
         limits=QueueLimits(max_jobs=limits.max_jobs),
         max_artefact_bytes=limits.max_artefact_bytes,
+        formats=formats,
     )
     opened = Coordinator(settings.coordinator, parts)
     await opened.open()
@@ -326,6 +345,26 @@ def _power(settings: Settings, journal: PortJournal) -> Callable[[str], None] | 
         loop.call_soon_threadsafe(journal.note, cut.event())
 
     return PowerSwitch(settings.printer.power_off, ended).cut
+
+
+def _meshes(settings: Settings, dialect: Callable[[], str]) -> Meshes | None:
+    """Open where meshes are checked and sliced; None on a unit that takes only G-code. Blocking; StorageError."""
+    slicing, state_dir = settings.slicing, settings.unit.state_dir
+    if slicing.engine == "none":
+        return None
+    place = Workplace(
+        printer=settings.printer.profile,
+        search=paths.profiles_dirs(),
+        work_dir=state_dir / "work",
+        reports_dir=state_dir / "checks",
+        engine=slicing.engine,
+        material=slicing.material,
+        quality=slicing.quality,
+    )
+    workshop = MeshWorkshop(place, SliceShelf(state_dir / "slices"), dialect)
+    workshop.open()
+    actions = {verdict: Action(action) for verdict, action in settings.check.model_dump().items()}
+    return Meshes(workshop, CheckPolicy(**actions))
 
 
 def _signer(settings: Settings) -> ReceiptSigner | None:

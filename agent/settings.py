@@ -194,6 +194,36 @@ class LimitSettings(StrictModel):
     )
 
 
+Action = Literal["print", "hold", "reject"]
+_ACTIONS = "'print', 'hold' (a person decides) or 'reject'"
+
+
+class CheckSettings(StrictModel):
+    """`[check]`: what each verdict on a mesh does to its job."""
+
+    printable: Action = Field(default="print", description=_ACTIONS)
+    printable_with_warnings: Action = Field(default="print", description=_ACTIONS)
+    undetermined: Action = Field(default="hold", description=_ACTIONS)
+    not_printable: Action = Field(default="reject", description=_ACTIONS)
+
+
+class SlicingSettings(StrictModel):
+    """`[slicing]`: with what meshes are sliced where an order says nothing."""
+
+    engine: Literal["auto", "prusaslicer", "curaengine", "none"] = Field(
+        default="auto", description="'auto', 'prusaslicer', 'curaengine', or 'none': meshes are refused"
+    )
+    material: str = Field(default="pla", description="a material such as pla, petg, abs, asa, tpu or pa")
+    quality: str = Field(default="standard", description="a quality such as draft, standard, fine or strong")
+
+    @field_validator("material", "quality")
+    @classmethod
+    def _check_name(cls, value: str) -> str:
+        if not _PROFILE_NAME.fullmatch(value):
+            raise ValueError("such a name has lower-case letters, digits and '-'")
+        return value
+
+
 class LogSettings(StrictModel):
     """`[log]`: what the daemon says."""
 
@@ -209,6 +239,8 @@ class Settings(StrictModel):
     printer: PrinterSettings = Field(default_factory=PrinterSettings, description="a table")
     queue: QueueSettings = Field(default_factory=QueueSettings, description="a table")
     limits: LimitSettings = Field(default_factory=LimitSettings, description="a table")
+    check: CheckSettings = Field(default_factory=CheckSettings, description="a table")
+    slicing: SlicingSettings = Field(default_factory=SlicingSettings, description="a table")
     log: LogSettings = Field(default_factory=LogSettings, description="a table")
     coordinator: CoordinatorSettings = Field(default_factory=CoordinatorSettings, description="a table")
 

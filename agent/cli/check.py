@@ -152,14 +152,21 @@ def _physical_bytes() -> int | None:
 
 
 def _run(session: Session, request: Request) -> dict[str, Any]:
+    """Return the report, kept or new; one that also writes files is always made."""
     import asyncio
 
+    from agent.mesh.cache import ReportCache, cache_directory, is_cacheable
     from agent.mesh.client import run_check
 
+    cache = ReportCache(cache_directory())
+    if is_cacheable(request) and (kept := cache.load_for(request.source, request.limits)) is not None:
+        return kept
     watched = sys.stderr.isatty() and not session.as_json
     report = asyncio.run(run_check(request, on_progress=_progress(request.name) if watched else None))
     if watched:
         click.echo("\r\x1b[K", err=True, nl=False)
+    if is_cacheable(request):
+        cache.save(report, request.limits)
     return report
 
 

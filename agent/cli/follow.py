@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from agent.cli.jobs import why
-from agent.cli.summary import layer_words
-from agent.cli.wording import duration, percent, printable
+from agent.cli.summary import layer_words, left
+from agent.cli.wording import percent, printable
 from agent.domain.errors import NoDaemonError, RefusedError
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ def _going(job: Document, status: Document) -> tuple[str, str, float]:
     fixed = f"{printable(job['name'])}  {job['state']}" + (f": {reason}" if reason else "")
     if printer["prompt"] is not None and progress is not None:
         fixed += f"  the printer asks: {printable(printer['prompt']['text'])} (see `fabunit prompt`)"
+    if progress is None and (worked := _worked_on(job, status)):
+        return fixed, f"{fixed}  {worked}", 0.0
     if progress is None:
         waits = (
             f"  {printable(status['warnings'][-1])}" if status["warnings"] and job["state"] == "ready" else ""
@@ -103,9 +105,18 @@ def _going(job: Document, status: Document) -> tuple[str, str, float]:
         fixed,
         percent(progress["fraction"]),
         layer_words(progress),
-        f"{duration(progress['remaining_s'])} left",
+        f"{left(progress)} left",
     ]
     return fixed, "  ".join(part for part in parts if part), float(progress["fraction"])
+
+
+def _worked_on(job: Document, status: Document) -> str:
+    """Return how far the check or the slicing of this job is, nothing while it waits for its turn."""
+    preparing = status.get("preparing")
+    if preparing is None or preparing["job_id"] != job["job_id"] or preparing["state"] != job["state"]:
+        return ""
+    step = printable(preparing["step"]).replace("_", " ")
+    return f"{percent(preparing['fraction'])}{f'  {step}' if step else ''}"
 
 
 def _ended(job: Document) -> str:

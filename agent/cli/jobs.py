@@ -11,6 +11,8 @@ from agent.cli.wording import copies, duration, facts, moment, printable, reason
 from agent.control.client import segment
 from agent.domain.errors import UsageError
 
+_LAYERS = ("printer", "material", "quality")
+
 
 @click.command()
 @click.option("--all", "show_all", is_flag=True, help="Also jobs that are over.")
@@ -199,6 +201,28 @@ def _proposal(found: dict[str, Any]) -> str:
     return facts(rows)
 
 
+def _mesh_rows(entry: dict[str, Any]) -> list[tuple[str, str]]:
+    """Write the verdict on a mesh with its main findings, and with what it was sliced."""
+    mesh = entry.get("mesh") or {}
+    checked, sliced = mesh.get("check") or {}, mesh.get("slice") or {}
+    counts = checked.get("counts") or {}
+    told = ", ".join(f"{counts[kind]} {kind}" for kind in ("error", "warning", "info") if counts.get(kind))
+    made = sliced or checked
+    return [
+        (
+            "check",
+            printable(str(checked.get("verdict", "")).replace("_", " ") + (f" ({told})" if told else "")),
+        ),
+        *(("", printable(line)) for line in checked.get("lines", [])),
+        ("report", printable(checked.get("report", ""))),
+        ("profile", printable(", ".join(made.get(key, "") for key in _LAYERS)) if made else ""),
+        ("digest", printable(made.get("setup_digest", ""))),
+        ("sliced by", printable(f"{sliced['engine']} {sliced['engine_version']}") if sliced else ""),
+        ("supports", ("yes" if sliced["supports"] else "no") if sliced else ""),
+        *(("mended", printable(line)) for line in sliced.get("repairs", [])),
+    ]
+
+
 def _details(entry: dict[str, Any]) -> str:
     filament = entry["filament_mm"]
     return facts([
@@ -212,6 +236,7 @@ def _details(entry: dict[str, Any]) -> str:
         ("time", duration(entry["estimate_s"]) if entry["estimate_s"] is not None else ""),
         ("filament", f"{filament / 1000:.2f} m" if filament is not None else ""),
         ("layers", str(entry["layers"] or "")),
+        *_mesh_rows(entry),
         ("material", printable(entry["material"] or "")),
         ("quality", printable(entry["quality"] or "")),
         ("priority", str(entry["priority"])),

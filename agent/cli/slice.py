@@ -76,13 +76,17 @@ def _slice(session: Session, model: Path, output: Path, setup: PrintSetup, engin
     watched = sys.stderr.isatty() and not session.as_json
 
     async def run(scratch: Path) -> dict[str, Any]:
-        from agent.jobs.stages.slice import check_limits, describe, examine, facts_of, with_supports
+        from agent.jobs.stages.mesh_words import demand_printable, describe, facts_of
+        from agent.jobs.stages.workshop import check_limits, with_supports
+        from agent.mesh.client import run_check
+        from agent.mesh.request import Request
         from agent.slicing.engines import choose_engine
         from agent.slicing.slicer import SliceOrder, slice_mesh
 
         chosen, found = await choose_engine(engine)
         mesh = scratch / "checked.stl"
-        report = await examine(model, model.name, check_limits(setup), mesh)
+        report = await run_check(Request(model, model.name, check_limits(setup), repair_to=mesh))
+        demand_printable(report)
         decided = with_supports(setup, report)
         dialect = setup.profile.dialect if setup.profile.dialect != "auto" else "marlin"
         order = SliceOrder(mesh, decided, output, scratch, scratch, dialect, facts_of(report))

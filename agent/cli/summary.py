@@ -6,6 +6,8 @@ from typing import Any
 
 from agent.cli.wording import celsius, clock, duration, heater_name, percent, printable
 
+_TOLD_SPREAD_S = 30.0  # below, minutes are shown as they are
+
 
 def summary(status: dict[str, Any]) -> str:
     """Write the document in a handful of lines."""
@@ -32,7 +34,7 @@ def one_line(status: dict[str, Any]) -> str:
         parts += [
             percent(progress["fraction"]),
             layer_words(progress),
-            f"left {duration(progress['remaining_s'])}",
+            f"left {left(progress)}",
         ]
     parts += [
         f"{heater_name(key)} {celsius(values['actual'])}/{values['target']:.0f}"
@@ -80,6 +82,13 @@ def layer_words(progress: dict[str, Any]) -> str:
     return f"layer {progress['layer']}" + (f"/{progress['layers']}" if progress["layers"] else "")
 
 
+def left(progress: dict[str, Any]) -> str:
+    """Write how long it still takes, and how far that may be off where it matters: `42 min ± 2 min`."""
+    spread = progress.get("plus_minus_s")
+    shown = duration(progress["remaining_s"])
+    return shown if spread is None or spread < _TOLD_SPREAD_S else f"{shown} ± {duration(spread)}"
+
+
 def finish_time(status: dict[str, Any]) -> str:
     """Write when the print will be done, or nothing while nobody knows."""
     progress = status["printer"]["progress"]
@@ -100,7 +109,7 @@ def _print_lines(status: dict[str, Any]) -> list[str]:
         layer_words(progress),
         f"line {progress['line']}/{progress['lines']}",
         f"{duration(progress['elapsed_s'])} so far",
-        f"{duration(progress['remaining_s'])} left, done about {done}" if done else "",
+        f"{left(progress)} left, done about {done}" if done else "",
     ]
     return [f"{name}{copy}", "  " + "  ".join(part for part in detail if part)]
 

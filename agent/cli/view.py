@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.cli.sparkline import sparkline
-from agent.cli.summary import finish_time, layer_words, link_word
+from agent.cli.summary import finish_time, layer_words, left, link_word
 from agent.cli.wording import celsius, duration, heater_name, percent, printable
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _print(status: Status, width: int) -> list[RenderableType]:
     )
     done = finish_time(status)
     times = [
-        f"{duration(progress['remaining_s'])} left" if done else "",
+        f"{left(progress)} left" if done else "",
         f"done about {done}" if done else "",
         f"{duration(progress['elapsed_s'])} so far",
     ]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from agent.domain.job import Job
     from agent.domain.printer import PrinterSnapshot, Sample, TranscriptEntry
     from agent.domain.prints import PrintRecord
+    from agent.storage.meshes import MeshRow
 
 
 class TemperatureDocument(TypedDict):
@@ -70,6 +71,7 @@ class ProgressDocument(TypedDict):
     elapsed_s: float
     remaining_s: float | None
     fraction: float
+    plus_minus_s: float | None
 
 
 class PrinterDocument(TypedDict):
@@ -119,6 +121,19 @@ class JobDocument(TypedDict):
     estimate_s: float | None
     filament_mm: float | None
     layers: int | None
+
+
+class MeshDocument(TypedDict):
+    """What became of a job's mesh: the check's verdict and with what it was sliced; null before."""
+
+    check: dict[str, Any] | None
+    slice: dict[str, Any] | None
+
+
+class JobDetailsDocument(JobDocument, total=False):
+    """One job with everything known of it; `mesh` only where the job's file is one."""
+
+    mesh: MeshDocument
 
 
 class PrintDocument(TypedDict):
@@ -184,6 +199,15 @@ class QueueDocument(TypedDict):
     total: int
 
 
+class PreparingDocument(TypedDict):
+    """The mesh that is worked on: job, `checking` or `slicing`, the step of the check, and how far it is (0..1)."""
+
+    job_id: str
+    state: str
+    step: str
+    fraction: float
+
+
 class _StatusRequired(TypedDict):
     unit: UnitDocument
     printer: PrinterDocument
@@ -198,9 +222,11 @@ class _StatusRequired(TypedDict):
 class StatusDocument(_StatusRequired, total=False):
     """Everything at a glance.
 
-    `samples` (heater → [[age_s, actual, target], …]) comes only in the stream, first and then every few seconds.
+    `samples` (heater → [[age_s, actual, target], …]) comes only in the stream, first and then every few seconds;
+    `preparing` only while a mesh is checked or sliced.
     """
 
+    preparing: PreparingDocument
     samples: dict[str, list[list[float]]]
 
 
@@ -219,6 +245,14 @@ def job_document(job: Job) -> JobDocument:
     for name in ("state", "reason", "held_from"):
         document[name] = None if document[name] is None else str(document[name])
     return cast("JobDocument", document)
+
+
+def job_details(job: Job, mesh: MeshRow | None) -> JobDetailsDocument:
+    """Write a job with what is on record about its mesh."""
+    document = cast("JobDetailsDocument", job_document(job))
+    if mesh is not None:
+        document["mesh"] = {"check": mesh.checked, "slice": mesh.sliced}
+    return document
 
 
 def print_document(record: PrintRecord) -> PrintDocument:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from agent.control.unit import UnitIdentity
     from agent.domain.job import Job
     from agent.domain.printer import PrinterSnapshot, Sample
+    from agent.jobs.stages.mesh import Preparing
 
 # A screen shows about this many; `GET /v1/jobs` has them all.
 QUEUE_SHOWN = 12
@@ -43,6 +44,7 @@ class StatusParts:
     now_ms: int
     samples: Sequence[Sample] | None = None
     is_auto_start: bool = True
+    preparing: Preparing | None = None
 
 
 def status_document(parts: StatusParts) -> StatusDocument:
@@ -68,6 +70,13 @@ def status_document(parts: StatusParts) -> StatusDocument:
         "warnings": [*parts.warnings, *_own_warnings(parts)],
         "t_ms": parts.now_ms,
     }
+    if parts.preparing is not None:
+        document["preparing"] = {
+            "job_id": parts.preparing.job_id,
+            "state": parts.preparing.state.value,
+            "step": parts.preparing.step,
+            "fraction": round(parts.preparing.fraction, 3),
+        }
     if parts.samples is not None:
         document["samples"] = samples_document(parts.samples, parts.now_s, SAMPLES_SHOWN)
     return document

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from agent.domain.printer import PrinterSnapshot, Sample, TranscriptEntry
     from agent.domain.prints import PrintRecord
     from agent.jobs.placement import Place
+    from agent.jobs.stages.mesh import Preparing
+    from agent.storage.meshes import MeshRow
 
 # A day of fast printing as text G-code stays under 500 MB; a bigger upload is a mistake or an attack.
 MAX_UPLOAD_BYTES = 1 << 30
@@ -202,6 +204,14 @@ async def _no_proposal(job_id: str) -> dict[str, Any]:
     raise NotFoundError(f"job {job_id}: there is nothing to salvage", code="no_salvage")
 
 
+async def _no_mesh(_: Job) -> MeshRow | None:
+    return None
+
+
+def _idle() -> Preparing | None:
+    return None
+
+
 async def _not_noted() -> None:
     return
 
@@ -227,6 +237,10 @@ class UnitFacade:
     """Have it go on, in the proposed place or at the beginning of a layer. Raises RefusedError."""
     note_moved: Callable[[], Awaitable[None]] = _not_noted
     """Awaited before a person moves the machine directly: a print can no longer go on where it stopped."""
+    mesh_of: Callable[[Job], Awaitable[MeshRow | None]] = _no_mesh
+    """What is on record about the mesh of a job; None where its file is none."""
+    preparing: Callable[[], Preparing | None] = _idle
+    """The mesh that is checked or sliced right now."""
     configured_port: str = "auto"
     is_auto_start: bool = True
     warnings: Callable[[], Sequence[str]] = field(default=_no_warnings)

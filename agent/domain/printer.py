@@ -65,7 +65,10 @@ class PortHealth:
 
 @dataclass(frozen=True, slots=True)
 class PrintProgress:
-    """The running print. `line` counts acknowledged job lines; times in seconds."""
+    """The running print. `line` counts acknowledged job lines; times in seconds.
+
+    `plus_minus_s`: how far `remaining_s` may be off (two standard deviations), None where it is a mere guess.
+    """
 
     print_id: str
     line: int
@@ -78,6 +81,7 @@ class PrintProgress:
     elapsed_s: float
     remaining_s: float | None
     fraction: float
+    plus_minus_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ The rules
    state that does not apply is skipped: a local G-code job goes from `received` straight to `verifying`.
    `verifying` is never skipped: `ready` is entered only from there, after a finished copy, or out of a hold
    that began in `ready`.
-3. `ready` is a promise under one profile. When the profile changes, the job goes back to `verifying`.
+3. `ready` is a promise under one profile. When the profile changes, the job goes back to `verifying`, a mesh to
+   `checking`: what is sliced for one printer is not printed on another.
 4. A job with n copies comes back to `ready` after each copy until the last one, which completes it. Every
    copy needs its own cleared bed, because every copy is started like a first one. Copies that were made stay
    made: a retry prints only those that are missing.
@@ -134,7 +135,12 @@ TRANSITIONS: Mapping[JobState, Mapping[Trigger, Target]] = MappingProxyType(
         _S.CHECKING: {_T.SLICE_BEGAN: _S.SLICING, _T.VERIFY_BEGAN: _S.VERIFYING, **_FROM_WAITING},
         _S.SLICING: {_T.VERIFY_BEGAN: _S.VERIFYING, **_FROM_WAITING},
         _S.VERIFYING: {_T.VERIFIED: _S.READY, **_FROM_WAITING},
-        _S.READY: {_T.PRINT_STARTED: _S.PRINTING, _T.VERIFY_BEGAN: _S.VERIFYING, **_FROM_WAITING},
+        _S.READY: {
+            _T.PRINT_STARTED: _S.PRINTING,
+            _T.CHECK_BEGAN: _S.CHECKING,
+            _T.VERIFY_BEGAN: _S.VERIFYING,
+            **_FROM_WAITING,
+        },
         _S.PRINTING: {_T.PAUSED: _S.PAUSED, **_END_OF_PRINT},
         _S.PAUSED: {_T.RESUMED: _S.PRINTING, **_END_OF_PRINT},
         _S.HELD: {
@@ -255,7 +261,7 @@ def _with_consequences(job: Job, trigger: Trigger) -> Job:
         return replace(job, copies_done=job.copies_done + 1)
     if trigger in (Trigger.RETRIED, Trigger.SALVAGED):
         job = replace(job, attempt=job.attempt + 1)
-    if trigger in (Trigger.RETRIED, Trigger.VERIFY_BEGAN):
+    if trigger in (Trigger.RETRIED, Trigger.CHECK_BEGAN, Trigger.VERIFY_BEGAN):
         return replace(
             job, prepared_sha256=None, profile_digest=None, estimate_s=None, filament_mm=None, layers=None
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -14,22 +15,36 @@ from agent.domain.printer import PrinterState
 from agent.domain.prints import Bed, SalvagePlan
 from agent.jobs.contact import ContactKeeper
 from agent.jobs.driver import PrintDriver
+from agent.jobs.machine import Trigger
 from agent.jobs.queue import Queue, References
 from agent.jobs.salvage_desk import demand_part, plan_for, proposal_for
+from agent.jobs.stages.check import CheckPolicy
+from agent.jobs.stages.fetch import FetchStage
+from agent.jobs.stages.mesh import MeshStage, Preparing
 from agent.jobs.stages.print_ import PrintStage
 from agent.jobs.stages.verify import Gate, VerifyStage
+from agent.jobs.stages.workshop import MeshWorkshop, is_mesh
 from agent.storage.artefacts import ArtefactStore
 from agent.storage.prepared import PreparedShelf
 
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Meshes:
+    """What a unit that slices has: where meshes are worked on, and what a verdict does."""
+
+    workshop: MeshWorkshop
+    policy: CheckPolicy
+
+
 class Pipeline:
     """Runs the stages; event loop only.
 
-    One job is verified at a time, beside a running print. Which stage a job needs is read from the database
-    alone: a restart goes on where the last daemon was killed. `is_ejecting`: a completed print clears its
-    bed. `claim` takes jobs over whose file has to be fetched first, and tells whether it did.
+    One job is checked, sliced or verified at a time, beside a running print: there is one heavy worker. Which
+    stage a job needs is read from the database alone: a restart goes on where the last daemon was killed.
+    `is_ejecting`: a completed print clears its bed. `fetch` takes jobs over whose file has to be fetched first;
+    without `meshes` a mesh goes to the gate, which refuses it.
     """
 
     def __init__(
@@ -44,7 +59,8 @@ class Pipeline:
         gate_version: int,
         is_auto_start: bool = True,
         is_ejecting: bool = False,
-        claim: Callable[[Job], Awaitable[bool]] | None = None,
+        meshes: Meshes | None = None,
+        fetch: FetchStage | None = None,
     ) -> None:
         self._queue = queue
         self._store = store
@@ -53,12 +69,24 @@ class Pipeline:
         self._is_auto_start = is_auto_start
         self._shelf = PreparedShelf(store.prepared_dir)
         self._verify = VerifyStage(
-            queue, store, self._shelf, gate, profile_digest=profile_digest, make_room=self._make_room
+            queue,
+            store,
+            self._shelf,
+            meshes.workshop.gate(gate) if meshes is not None else gate,
+            profile_digest=profile_digest,
+            make_room=self._make_room,
         )
         self._print = PrintStage(
             queue, self._shelf, driver, contact, gate_version=gate_version, is_ejecting=is_ejecting
         )
-        self._claim = claim
+        self._mesh = None
+        if meshes is not None:
+            self._mesh = MeshStage(
+                queue, meshes.workshop, meshes.policy, store.path, make_room=self._make_room
+            )
+        self._fetch = fetch
+        if fetch is not None:
+            fetch.connect(self._onward, self._make_room)
         self._kept: References | None = None
         self._requested: str | None = None
         self._salvage_wanted: tuple[Job, SalvagePlan] | None = None
@@ -72,7 +100,7 @@ class Pipeline:
         starts it again.
         """
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._verify_jobs(), name="verify jobs")
+            tasks.create_task(self._prepare_jobs(), name="prepare jobs")
             tasks.create_task(self._print_jobs(), name="print jobs")
 
     def suspend(self) -> None:
@@ -116,17 +144,40 @@ class Pipeline:
         self._request_made.set()
         return job
 
-    async def _verify_jobs(self) -> None:
+    @property
+    def preparing(self) -> Preparing | None:
+        """What is being done to a mesh right now."""
+        return self._mesh.preparing if self._mesh is not None else None
+
+    async def _prepare_jobs(self) -> None:
         while True:
             version = self._queue.version
             await self._collect(await self._queue.references())
-            job = await self._queue.next_to_verify(self._profile_digest)
+            besides = self._mesh.postponed() if self._mesh is not None else frozenset()
+            job = await self._queue.next_to_prepare(self._profile_digest, besides=besides)
             if job is None:
-                await self._queue.wait_changed(version)
-            elif self._claim is None or not await self._claim(job):
+                await self._wait_changed(version)
+            elif self._fetch is None or not await self._fetch.claim(job):
                 # A check that was stopped by a hold was killed in the middle of its writing.
                 await self._shelf.remove_leftovers()
-                await self._verify.run(job)
+                await self._prepare(job)
+
+    async def _prepare(self, job: Job) -> None:
+        if self._mesh is not None and is_mesh(job) and job.state is not JobState.VERIFYING:
+            await self._mesh.run(job)
+        else:
+            await self._verify.run(job)
+
+    def _onward(self, job: Job) -> Trigger:
+        """Name the event that leads a job whose file has just arrived to its next state."""
+        return Trigger.CHECK_BEGAN if self._mesh is not None and is_mesh(job) else Trigger.VERIFY_BEGAN
+
+    async def _wait_changed(self, version: int) -> None:
+        """Wait for news of the queue, or until a postponed job is due."""
+        timeout_s = self._mesh.wait_s() if self._mesh is not None else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._queue.wait_changed(version)
 
     async def _print_jobs(self) -> None:
         running = await self._queue.running()

@@ -32,13 +32,15 @@ def queue_key(job: Job) -> tuple[int, float, str]:
     return (-job.priority, job.position, job.job_id)
 
 
-def next_to_verify(jobs: Sequence[Job], profile_digest: str) -> Job | None:
-    """Return the first job that needs the gate: new, interrupted, or ready under another profile."""
+_TO_PREPARE = frozenset({JobState.RECEIVED, JobState.CHECKING, JobState.SLICING, JobState.VERIFYING})
+
+
+def next_to_prepare(jobs: Sequence[Job], profile_digest: str) -> Job | None:
+    """Return the first job that needs work before it is ready: new, interrupted, or ready under another profile."""
     wanted = (
         job
         for job in jobs
-        if job.state in (JobState.RECEIVED, JobState.VERIFYING)
-        or (job.state is JobState.READY and job.profile_digest != profile_digest)
+        if job.state in _TO_PREPARE or (job.state is JobState.READY and job.profile_digest != profile_digest)
     )
     return min(wanted, key=queue_key, default=None)
 

@@ -22,6 +22,7 @@ from agent.jobs.machine import JobEvent, Trigger
 from agent.jobs.receipt import SALVAGED, TAKEN_OVER, receipt
 from agent.storage import events as event_rows
 from agent.storage import jobs as job_rows
+from agent.storage import meshes as mesh_rows
 from agent.storage import meta
 from agent.storage import prints as print_rows
 from agent.storage.database import Connection
@@ -193,7 +194,10 @@ def finish(
         record, state=_ENDS[outcome.state], reason=outcome.reason, detail=outcome.detail, ended_ms=stamp.t_ms
     )
     print_rows.update(connection, ended)
-    proof = receipt(job, ended, outcome, event_rows.of_print(connection, record.print_id), stamp)
+    mesh = mesh_rows.get(connection, job.job_id)
+    sliced = mesh.sliced if mesh is not None and mesh.attempt == job.attempt else None
+    events = event_rows.of_print(connection, record.print_id)
+    proof = receipt(job, ended, outcome, events, stamp, sliced=sliced)
     text = json.dumps(proof, sort_keys=True)
     sealed = json.dumps(dict(seal(text.encode("utf-8")))) if seal is not None else None
     print_rows.update(connection, replace(ended, receipt=text, receipt_seal=sealed))

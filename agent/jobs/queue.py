@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -32,6 +33,7 @@ T = TypeVar("T")
 
 # One answer of the API; whoever wants more asks again with the last number.
 EVENTS_PER_READ = 500
+_PREPARED = (JobState.RECEIVED, JobState.CHECKING, JobState.SLICING, JobState.VERIFYING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,17 +189,19 @@ class Queue(PrintLedger):
             )
         )
 
-    async def next_to_verify(self, profile_digest: str) -> Job | None:
-        """Return the first job that needs the gate under this profile."""
+    async def next_to_prepare(
+        self, profile_digest: str, *, besides: AbstractSet[str] = frozenset()
+    ) -> Job | None:
+        """Return the first job that has to be checked, sliced or verified under this profile; none of `besides`."""
+        ids = tuple(sorted(besides))
 
         def read(connection: Connection) -> Job | None:
             # One candidate per kind: a long queue is not read for every change while a print runs.
             candidates = (
-                job_rows.first(connection, JobState.RECEIVED),
-                job_rows.first(connection, JobState.VERIFYING),
-                job_rows.first(connection, JobState.READY, other_than=profile_digest),
+                *(job_rows.first(connection, state, besides=ids) for state in _PREPARED),
+                job_rows.first(connection, JobState.READY, other_than=profile_digest, besides=ids),
             )
-            return policy.next_to_verify([job for job in candidates if job], profile_digest)
+            return policy.next_to_prepare([job for job in candidates if job], profile_digest)
 
         return await self._database.read(read)
 

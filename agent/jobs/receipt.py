@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.domain.events import Event, EventType, Stamp
@@ -11,6 +11,10 @@ from agent.domain.job import Job
 from agent.domain.prints import PrintOutcome, PrintRecord, PrintState
 
 RECEIPT_VERSION = 1
+_SLICED = (
+    "engine", "engine_version", "printer", "material", "quality", "supports", "setup_digest", "mesh_sha256", "sha256",
+    "check_verdict", "repairs",
+)  # fmt: skip
 SALVAGED = "salvaged"
 """The name of the event that says behind which line a print began."""
 TAKEN_OVER = "taken_over"
@@ -18,11 +22,18 @@ TAKEN_OVER = "taken_over"
 
 
 def receipt(
-    job: Job, record: PrintRecord, outcome: PrintOutcome, events: Sequence[Event], now: Stamp
+    job: Job,
+    record: PrintRecord,
+    outcome: PrintOutcome,
+    events: Sequence[Event],
+    now: Stamp,
+    *,
+    sliced: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Describe a print that is over: what was ordered, sent, and how it ended.
 
-    `record` is closed, `events` are those of this print, which ends `now`. What was not measured is left out.
+    `record` is closed, `events` are those of this print, which ends `now`; `sliced` says how a mesh became G-code.
+    What was not measured is left out.
     """
     ended_ms = record.ended_ms if record.ended_ms is not None else record.started_ms
     proof: dict[str, Any] = _plain(
@@ -50,6 +61,7 @@ def receipt(
             "state": outcome.state.value,
             "reason": outcome.reason.value if outcome.reason else None,
             "detail": outcome.detail,
+            **({"slice": {key: sliced[key] for key in _SLICED if key in sliced}} if sliced else {}),
             **_interruptions(events, now),
             **({"salvage": outcome.salvage} if outcome.salvage is not None else {}),
             **_salvaged(events),

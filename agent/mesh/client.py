@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ async def run_check(
     `on_progress(step, share)` is called on the event loop. Cancelling kills the child and its group before the
     cancellation goes on.
     """
+    asked = replace(request, parent=os.getpid())
     process = await asyncio.create_subprocess_exec(
         *worker,
         stdin=asyncio.subprocess.PIPE,
@@ -56,7 +58,7 @@ async def run_check(
     try:
         async with asyncio.timeout(timeout_s):
             output, complaint, status = await _talk(
-                process, json.dumps(request.to_dict()).encode(), on_progress
+                process, json.dumps(asked.to_dict()).encode(), on_progress
             )
     except TimeoutError:
         return incomplete(request.limits, f"it took longer than {timeout_s:g} s")

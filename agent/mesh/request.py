@@ -17,6 +17,7 @@ class Request:
     """One check. `name` is what the file was called; `unit` the maker's word, None if nothing was said.
 
     `report_dir`: where report.json, pictures and page go, None for none. `repair_to`: where a repaired mesh goes.
+    `parent`: the process with which the check ends, 0 for none; the one that asks sets it.
     """
 
     source: Path
@@ -29,6 +30,7 @@ class Request:
     fills_holes: bool = False
     memory_bytes: int = DEFAULT_MEMORY_BYTES
     cpu_s: float = DEFAULT_CPU_S
+    parent: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the request as JSON."""

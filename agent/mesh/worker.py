@@ -8,9 +8,11 @@ document: `{"report"}`. Progress: lines `progress STEP SHARE` on stderr.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
@@ -23,6 +25,7 @@ _OOM_SCORE = "800"  # if memory runs out, the kernel should take this process, n
 _MAX_FILE_BYTES = 512 << 20  # of a repaired mesh or a report
 _PROGRESS_EVERY_S = 0.25
 _CPU_SPARE_S = 5
+_PR_SET_PDEATHSIG = 1
 
 
 def main(stdin: TextIO = sys.stdin, stdout: TextIO = sys.stdout, stderr: TextIO = sys.stderr) -> int:
@@ -40,6 +43,8 @@ def main(stdin: TextIO = sys.stdin, stdout: TextIO = sys.stdout, stderr: TextIO 
 
 def limit_process(request: Request) -> None:
     """Bound memory, processor time and file size of this process, and make it yield to everything else."""
+    if request.parent:
+        _die_with(request.parent)
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
     with contextlib.suppress(OSError):
@@ -48,6 +53,17 @@ def limit_process(request: Request) -> None:
     _lower(resource.RLIMIT_CPU, int(request.cpu_s) + 1, spare=_CPU_SPARE_S)
     _lower(resource.RLIMIT_FSIZE, _MAX_FILE_BYTES)
     _lower(resource.RLIMIT_CORE, 0)
+
+
+def _die_with(parent: int) -> None:
+    """End together with the process that asked: the next daemon begins anew and needs the machine for that.
+
+    Told by number, because whose child this is may have changed while the interpreter started.
+    """
+    with contextlib.suppress(OSError, MemoryError):  # a hardened unit may not let ctypes call into libc
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _lower(limit: int, value: int, *, spare: int = 0) -> None:

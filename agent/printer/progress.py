@@ -1,17 +1,13 @@
-"""How far a print is and how long it will take: the slicer's estimate, corrected by what really happens. Pure."""
+"""How far a print is and how long it will take: the index of the analysed file, corrected by reality. Pure."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.domain.artefact import Prepared
 from agent.domain.printer import PrintProgress
-
-LEARN_S = 20.0
-"""Estimated seconds that must have passed before reality corrects the estimate."""
-TRUST_S = 120.0
-"""Estimated seconds after which reality alone counts."""
+from agent.gcode.eta import Eta, Remaining
 
 
 @dataclass(slots=True)
@@ -25,17 +21,18 @@ class ProgressMeter:
     _active_s: float = 0.0
     _last_line: int = -1
     _last_tick: float | None = None
-    _done_s: float = 0.0
+    _eta: Eta = field(default_factory=Eta)
 
     def tick(self, line: int, now: float, *, moving: bool) -> PrintProgress:
         """The progress at `line`; `moving` is false while paused, heating or homing (that time says nothing)."""
         at_s = self.estimated_s(line)
         if self._last_tick is not None and moving and line > self._last_line:
             self._active_s += now - self._last_tick
-            self._done_s += at_s - self.estimated_s(self._last_line)
+            self._eta.observe(at_s - self.estimated_s(self._last_line), now - self._last_tick)
         if line != self._last_line or not moving:
             self._last_line, self._last_tick = line, now
         prepared = self.prepared
+        left = self._remaining(line, at_s)
         layer = bisect_right([layer.line for layer in prepared.layers], line)
         return PrintProgress(
             print_id=self.print_id,
@@ -47,8 +44,9 @@ class ProgressMeter:
             layers=len(prepared.layers) or None,
             z_mm=prepared.layers[layer - 1].z_mm if layer else None,
             elapsed_s=now - self.started_at,
-            remaining_s=self._remaining(line, at_s),
+            remaining_s=left.seconds if left else None,
             fraction=self._fraction(line, at_s),
+            plus_minus_s=left.plus_minus_s if left and self._total_s() > 0 else None,
         )
 
     def estimated_s(self, line: int) -> float:
@@ -69,21 +67,14 @@ class ProgressMeter:
         estimate = self.prepared.metadata.estimate_s
         return estimate or (self.prepared.times[-1] if self.prepared.times else 0.0)
 
-    def _remaining(self, line: int, at_s: float) -> float | None:
+    def _remaining(self, line: int, at_s: float) -> Remaining | None:
         total = self._total_s()
-        if total <= 0:
-            return self._remaining_by_lines(line)
-        ratio = 1.0
-        if self._done_s > LEARN_S and self._active_s > 0:
-            weight = min(1.0, self._done_s / TRUST_S)
-            ratio = (1 - weight) + weight * self._active_s / self._done_s
-        return max(0.0, (total - at_s) * ratio)
-
-    def _remaining_by_lines(self, line: int) -> float | None:
+        if total > 0:
+            return self._eta.remaining(total, at_s)
         done = line - self.first_line
         if done < 1 or self._active_s <= 0:
             return None
-        return (self.prepared.lines - line) * self._active_s / done
+        return Remaining((self.prepared.lines - line) * self._active_s / done, 0.0)
 
     def _fraction(self, line: int, at_s: float) -> float:
         if line >= self.prepared.lines:

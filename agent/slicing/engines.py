@@ -60,9 +60,14 @@ async def choose_engine(
         else:
             message = f"no slicer is installed ({', '.join(engine.name for engine in chosen)})"
         raise SliceError(SliceFailure.ENGINE_MISSING, message)
-    if wanted == "auto" and _memory_bytes() < PRUSASLICER_LEAST_MEMORY_BYTES:
+    if wanted == "auto" and machine_memory_bytes() < PRUSASLICER_LEAST_MEMORY_BYTES:
         usable.sort(key=lambda pair: pair[0].memory_need_bytes(0))
     return usable[0]
+
+
+def has_engine(wanted: str, engines: Sequence[Engine] = ENGINES, search: Sequence[str] = _SEARCH) -> bool:
+    """Tell whether the engine, or for `auto` any, seems to be installed; starts nothing, so it proves nothing."""
+    return any(_program(engine, search) for engine in engines if wanted in ("auto", engine.name))
 
 
 def _program(engine: Engine, search: Sequence[str]) -> Path | None:
@@ -90,5 +95,6 @@ async def _identify(engine: Engine, path: Path) -> FoundEngine | None:
     return FoundEngine(engine.name, path, version, engine.is_supported(version))
 
 
-def _memory_bytes() -> int:
+def machine_memory_bytes() -> int:
+    """Return how much memory this machine has."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

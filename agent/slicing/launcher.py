@@ -2,7 +2,8 @@
 
 A slicer is large foreign code fed with data from outside. Everything set here survives the exec: limits of memory,
 processor time, file size and descriptors, lowest priority for processor and disk, first choice of the kernel when
-memory runs out, and death together with the daemon. LIMITS is JSON: `{"memory_bytes", "cpu_s", "file_bytes", "env"}`.
+memory runs out, and death together with the daemon. LIMITS is JSON: `{"memory_bytes", "cpu_s", "file_bytes",
+"parent", "env"}`; `parent` is the daemon's process id.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def main(arguments: list[str]) -> int:
     """Set the limits and exec; returns only when the program cannot be started."""
     limits = json.loads(arguments[0])
     program = arguments[1:]
-    parent = os.getppid()
+    # Told by the daemon: whose child this is may have changed while the interpreter started.
+    parent = int(limits.get("parent", os.getppid()))
     _yield_to_everything_else()
     _die_with(parent)
     for limit, value in (

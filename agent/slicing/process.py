@@ -63,6 +63,7 @@ async def run_limited(
         "memory_bytes": limits.memory_bytes,
         "cpu_s": limits.cpu_s,
         "file_bytes": limits.file_bytes,
+        "parent": os.getpid(),
         "env": _environment(directory),
     }
     process = await asyncio.create_subprocess_exec(

@@ -22,7 +22,7 @@ from agent.slicing.failure import SliceError, SliceFailure
 from agent.slicing.process import Ended, ProcessLimits, run_limited
 from agent.slicing.setup import PrintSetup
 
-RENDER_VERSION = 1  # counted up when settings are rendered differently: older results are sliced again
+RENDER_VERSION = 2  # counted up when settings are rendered differently: older results are sliced again
 LEAST_FACETS = 4
 MAX_FACETS = 5_000_000  # three gigabytes in PrusaSlicer; the mesh check refuses earlier
 _STL_HEAD_BYTES = 84

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sqlite3
 from typing import Any
 
@@ -61,14 +62,22 @@ def finished(connection: Connection, limit: int) -> tuple[Job, ...]:
 
 
 def first(
-    connection: Connection, state: JobState, *, profile: str | None = None, other_than: str = ""
+    connection: Connection,
+    state: JobState,
+    *,
+    profile: str | None = None,
+    other_than: str = "",
+    besides: tuple[str, ...] = (),
 ) -> Job | None:
-    """Return the first job of the queue in `state`, checked under `profile` or under another one than `other_than`."""
+    """Return the first job of the queue in `state`, none of the ids `besides`.
+
+    Checked under `profile`, or under another one than `other_than`.
+    """
     query = (
-        f"{_SELECT} WHERE state = ?1 AND (?2 IS NULL OR profile_digest IS ?2) AND profile_digest IS NOT ?3"
-        f" {_QUEUE_ORDER} LIMIT 1"
+        f"{_SELECT} WHERE state = ?1 AND (?2 IS NULL OR profile_digest IS ?2) AND profile_digest IS NOT ?3"  # noqa: S608 - constants
+        f" AND job_id NOT IN (SELECT value FROM json_each(?4)) {_QUEUE_ORDER} LIMIT 1"
     )
-    row = connection.execute(query, (state.value, profile, other_than)).fetchone()
+    row = connection.execute(query, (state.value, profile, other_than, json.dumps(besides))).fetchone()
     return None if row is None else _job(row)
 
 

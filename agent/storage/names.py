@@ -20,6 +20,10 @@ _EXTENSIONS = {
     "3mf": "3mf",
     "obj": "obj",
     "ply": "ply",
+    "off": "off",
+    "amf": "amf",
+    "step": "step",
+    "stp": "step",
 }
 _MAGIC = ((b"PK\x03\x04", "3mf"), (b"ply\n", "ply"), (b"ply\r", "ply"), (b"GCDE", "bgcode"))
 _MAX_EXTENSION_CHARS = 10
@@ -46,7 +50,10 @@ def display_name(raw: str) -> str:
 
 
 def guess_format(name: str, head: bytes) -> str:
-    """Guess `gcode`, `bgcode`, `stl`, `3mf`, `obj`, `ply` or `unknown`. A hint, never a permission."""
+    """Guess `gcode`, `bgcode`, a mesh format (`stl`, `3mf`, `obj`, `ply`, `off`, `amf`, `step`) or `unknown`.
+
+    A hint, never a permission.
+    """
     for magic, file_format in _MAGIC:
         if head.startswith(magic):
             return file_format

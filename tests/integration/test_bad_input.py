@@ -41,6 +41,8 @@ def unit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """One daemon without a printer for all tests that leave it as it is."""
     bench = Rig(tmp_path_factory.mktemp("unit"))
     bench.configure(port="/dev/fabunit-no-such-port", baud=115200)
+    # A unit that takes only G-code, wherever the tests run; what becomes of bad meshes is in test_mesh_jobs.
+    bench.config.write_text(bench.config.read_text() + '[slicing]\nengine = "none"\n')
     bench.start_daemon()
     try:
         yield bench

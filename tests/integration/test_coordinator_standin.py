@@ -20,7 +20,9 @@ from agent.coordinator.standin.broker import LocalBroker, find_mosquitto
 from agent.coordinator.standin.ledger import Ledger
 from agent.coordinator.standin.pushing import Wishes
 from agent.coordinator.standin.records import continuity
+from agent.slicing.engines import has_engine
 from tests.integration.rig import Rig, commands, spiral
+from tests.unit.slicing.solids import box, save
 
 pytestmark = pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
 
@@ -76,8 +78,9 @@ class Workshop:
                 "trust_clock = true\n"
             )
 
-    def push(self, path: Path, *, is_signed: bool = True) -> str:
-        (pushed,) = pushing.push(self.ledger, [path], [UNIT], Wishes(is_signed=is_signed), _now_ms())
+    def push(self, path: Path, wishes: Wishes | None = None) -> str:
+        wishes = wishes or Wishes(is_signed=True)
+        (pushed,) = pushing.push(self.ledger, [path], [UNIT], wishes, _now_ms())
         return pushed.job_id
 
     def command(self, name: str) -> str:
@@ -142,7 +145,7 @@ def test_a_signed_order_is_fetched_printed_and_reported(rig: Rig, workshop: Work
     rig.start_printer()
     rig.start_daemon()
     online(rig, workshop)
-    unsigned = workshop.push(part, is_signed=False)
+    unsigned = workshop.push(part, Wishes(is_signed=False))
     job_id = workshop.push(part)
     completed(rig, workshop, job_id)
     assert rig.executed() == commands(part.read_text())
@@ -150,6 +153,29 @@ def test_a_signed_order_is_fetched_printed_and_reported(rig: Rig, workshop: Work
     assert workshop.state(unsigned) in (None, orders.REFUSED)
     assert workshop.command("bed_clear") == "done"
     assert workshop.command("heat") == "failed", "its owner has not allowed it"
+    all_arrived(rig, workshop)
+
+
+@pytest.mark.skipif(not has_engine("auto"), reason="no slicer is installed here")
+def test_an_ordered_mesh_is_fetched_checked_sliced_and_printed(
+    rig: Rig, workshop: Workshop, tmp_path: Path
+) -> None:
+    part = save(tmp_path / "ordered.stl", box(20, 20, 2))
+    workshop.join(rig)
+    rig.start_printer(speed=2000)
+    rig.start_daemon()
+    online(rig, workshop)
+    job_id = workshop.push(part, Wishes(material="PLA", quality="draft", is_signed=True))
+    completed(rig, workshop, job_id)
+    told = [event for event in rig.client.get("/v1/events")["events"] if event["job_id"] == job_id]
+    states = [event["state"] for event in told if event["type"] == "job"]
+    assert states == [
+        "received", "fetching", "checking", "slicing", "verifying", "ready", "printing", "completed",
+    ]  # fmt: skip
+    job = rig.job(job_id)
+    assert job["mesh"]["slice"]["quality"] == "draft"
+    prepared = (rig.state / "prepared" / f"{job['prepared_sha256']}.gcode").read_text()
+    assert rig.executed() == commands(prepared)
     all_arrived(rig, workshop)
 
 

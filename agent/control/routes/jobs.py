@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from agent.control.answers import answer
 from agent.control.body import MoveBody, SalvageBody, job_request, path_id, query_flag, read_chunks, read_json
-from agent.control.documents import counts_by_state, job_document
+from agent.control.documents import counts_by_state, job_details, job_document
 from agent.domain.errors import UsageError
 from agent.jobs.placement import FIRST, LAST, At
 
@@ -56,8 +56,9 @@ class JobRoutes:
         return answer(job_document(job), 201)
 
     async def show(self, request: Request) -> Response:
-        """Answer one job."""
-        return answer(job_document(await self._unit.queue.get(path_id(request, "job"))))
+        """Answer one job, with what became of its mesh."""
+        job = await self._unit.queue.get(path_id(request, "job"))
+        return answer(job_details(job, await self._unit.mesh_of(job)))
 
     async def start(self, request: Request) -> Response:
         """Print this ready job next, without waiting for the queue's own order."""

@@ -75,5 +75,6 @@ class StatusRoutes:
                 now_ms=time.time_ns() // 1_000_000,
                 samples=unit.printer.samples() if with_samples else None,
                 is_auto_start=unit.is_auto_start,
+                preparing=unit.preparing(),
             )
         )

@@ -18,9 +18,12 @@ from agent.domain.job import Job, JobState, Reason
 from agent.jobs.machine import JobEvent, Trigger
 from agent.jobs.policy import queue_key
 from agent.jobs.queue import Queue
+from agent.jobs.stages.wanted import while_wanted
 
 LOCAL = "local"
 """The source of jobs whose file came with the order: it is never fetched."""
+
+_WORKED_ON = frozenset({JobState.FETCHING})
 
 _log = structlog.get_logger(__name__)
 
@@ -104,6 +107,10 @@ class FetchStage:
         self._kept: frozenset[str] | None = None
         self.progress: FetchProgress | None = None
 
+    def connect(self, onward: Callable[[Job], Trigger], make_room: Callable[[], Awaitable[None]]) -> None:
+        """Take what only the pipeline knows: where a job with its file goes on, and what may be deleted."""
+        self._onward, self._make_room = onward, make_room
+
     async def claim(self, job: Job) -> bool:
         """Take a job over whose file has to be fetched first; returns whether it was one.
 
@@ -167,31 +174,13 @@ class FetchStage:
 
     async def _fetch(self, job: Job) -> None:
         try:
-            verdict = await self._while_wanted(job)
+            verdict = await while_wanted(self._queue, job, _WORKED_ON, self._verdict(job))
             if verdict is not None:
                 await self._queue.apply(job.job_id, verdict)
         except RefusedError as refusal:
             _log.info("fetch_dropped", job_id=job.job_id, detail=refusal.message)
-
-    async def _while_wanted(self, job: Job) -> JobEvent | None:
-        attempt = asyncio.create_task(self._verdict(job), name=f"fetch {job.job_id}")
-        unwanted = asyncio.create_task(self._until_unwanted(job), name=f"watch {job.job_id}")
-        try:
-            await asyncio.wait({attempt, unwanted}, return_when=asyncio.FIRST_COMPLETED)
-            if attempt.done():
-                return attempt.result()
-            unwanted.result()
-            return None
         finally:
             self.progress = None
-            for task in (attempt, unwanted):
-                task.cancel()
-            await asyncio.gather(attempt, unwanted, return_exceptions=True)
-
-    async def _until_unwanted(self, job: Job) -> None:
-        version = self._queue.version
-        while (await self._queue.get(job.job_id)).state is JobState.FETCHING:
-            version = await self._queue.wait_changed(version)
 
     async def _verdict(self, job: Job) -> JobEvent | None:
         """One attempt: where it leads the job, None for another attempt later."""

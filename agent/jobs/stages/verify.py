@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from agent.domain.errors import ArtefactError, FabunitError, RefusedError, Stora
 from agent.domain.job import Job, JobState, Reason
 from agent.jobs.machine import JobEvent, Trigger
 from agent.jobs.queue import Queue
+from agent.jobs.stages.wanted import while_wanted
 from agent.storage.artefacts import ArtefactStore
 from agent.storage.prepared import PreparedShelf
 
@@ -25,6 +25,7 @@ Verdict = Prepared | JobEvent
 
 # A refusal names what is wrong; the full report is a command away.
 _TOLD_FINDINGS = 5
+_WORKED_ON = frozenset({JobState.VERIFYING})
 
 _log = structlog.get_logger(__name__)
 
@@ -54,32 +55,13 @@ class VerifyStage:
         try:
             if job.state is not JobState.VERIFYING:
                 job = await self._queue.apply(job.job_id, JobEvent(Trigger.VERIFY_BEGAN))
-            verdict = await self._while_wanted(job)
+            verdict = await while_wanted(self._queue, job, _WORKED_ON, self._verdict(job))
             if isinstance(verdict, Prepared):
                 await self._queue.verified(job.job_id, verdict)
             elif verdict is not None:
                 await self._queue.apply(job.job_id, verdict)
         except RefusedError as refusal:
             _log.info("verify_dropped", job_id=job.job_id, detail=refusal.message)
-
-    async def _while_wanted(self, job: Job) -> Verdict | None:
-        check = asyncio.create_task(self._verdict(job), name=f"verify {job.job_id}")
-        unwanted = asyncio.create_task(self._until_unwanted(job), name=f"watch {job.job_id}")
-        try:
-            await asyncio.wait({check, unwanted}, return_when=asyncio.FIRST_COMPLETED)
-            if check.done():
-                return check.result()
-            unwanted.result()
-            return None
-        finally:
-            for task in (check, unwanted):
-                task.cancel()
-            await asyncio.gather(check, unwanted, return_exceptions=True)
-
-    async def _until_unwanted(self, job: Job) -> None:
-        version = self._queue.version
-        while (await self._queue.get(job.job_id)).state is JobState.VERIFYING:
-            version = await self._queue.wait_changed(version)
 
     async def _verdict(self, job: Job) -> Verdict:
         try:

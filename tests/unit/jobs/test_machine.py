@@ -60,7 +60,7 @@ ALLOWED: dict[JobState, str] = {
     JobState.CHECKING: "slice_began verify_began held cancelled failed rejected expired",
     JobState.SLICING: "verify_began held cancelled failed rejected expired",
     JobState.VERIFYING: "verified held cancelled failed rejected expired",
-    JobState.READY: "print_started verify_began held cancelled failed rejected expired",
+    JobState.READY: "print_started check_began verify_began held cancelled failed rejected expired",
     JobState.PRINTING: "paused completed copy_completed cancelled failed",
     JobState.PAUSED: "resumed completed copy_completed cancelled failed",
     JobState.HELD: "released cancelled rejected expired",

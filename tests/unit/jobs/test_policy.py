@@ -14,8 +14,8 @@ from agent.jobs.policy import (
     QueueLimits,
     check_order,
     check_room,
+    next_to_prepare,
     next_to_print,
-    next_to_verify,
     queue_key,
 )
 
@@ -85,10 +85,10 @@ def test_who_needs_the_gate() -> None:
     interrupted = make("b", JobState.VERIFYING, 2)
     stale = replace(make("c", position=1), profile_digest="old")
     good = make("d", position=0)
-    assert next_to_verify([fresh, interrupted, stale, good], "p") == stale
-    assert next_to_verify([fresh, interrupted, good], "p") == interrupted
-    assert next_to_verify([fresh, good], "p") == fresh
-    assert next_to_verify([good, make("e", JobState.HELD), make("f", JobState.PRINTING)], "p") is None
+    assert next_to_prepare([fresh, interrupted, stale, good], "p") == stale
+    assert next_to_prepare([fresh, interrupted, good], "p") == interrupted
+    assert next_to_prepare([fresh, good], "p") == fresh
+    assert next_to_prepare([good, make("e", JobState.HELD), make("f", JobState.PRINTING)], "p") is None
 
 
 def test_limits() -> None:

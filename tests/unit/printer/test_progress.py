@@ -50,7 +50,7 @@ def test_a_printer_twice_as_slow_as_estimated_is_found_out() -> None:
         remaining = progress.tick(line, now, moving=True).remaining_s
         now += 1.2
     assert remaining is not None
-    assert abs(remaining - 600.0) < 6
+    assert abs(remaining - 600.0) < 30
 
 
 def test_pauses_and_heat_up_do_not_count_as_slowness() -> None:
@@ -77,7 +77,9 @@ def test_long_moves_count_even_if_ticks_see_no_line() -> None:
             now += 1.0
     at = progress.tick(400, now, moving=True)
     assert at.remaining_s is not None
-    assert abs(at.remaining_s - 720) < 15
+    assert at.plus_minus_s is not None
+    assert abs(at.remaining_s - 720) < 36
+    assert 0 < at.plus_minus_s < 72
 
 
 def test_layers_are_counted_from_their_first_line() -> None:
