@@ -62,7 +62,7 @@ def check(part: Part) -> Outcome:
 
 
 class _Pairs:
-    """Pairs of faces that share a cell of the grid, each pair once."""
+    """Pairs of faces that share a cell of the grid, each pair once, or where faces are big a few times."""
 
     def __init__(self, solid: Solid, grid: RayGrid) -> None:
         self._solid = solid
@@ -140,8 +140,10 @@ class _Pairs:
         low_b, high_b = self._boxes(second)
         low = np.maximum(low_a, low_b)
         near = np.flatnonzero((low <= np.minimum(high_a, high_b)).all(axis=1))
-        # Two faces may share many cells; the pair counts where the corner of their common box is.
-        near = near[self._grid.cell_of(low[near]) == cell[near]]
+        if not self._grid.is_trimmed:
+            # Two faces may share many cells; the pair counts where the corner of their common box is. A trimmed grid
+            # may list neither of them there: then a pair is tried in each cell that has both.
+            near = near[self._grid.cell_of(low[near]) == cell[near]]
         one, two = self._solid.faces[first[near]], self._solid.faces[second[near]]
         apart = ~(one[:, :, None] == two[:, None, :]).any(axis=(1, 2))
         return np.asarray(near[apart])

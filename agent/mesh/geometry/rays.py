@@ -34,7 +34,10 @@ class Hits:
 
 
 class RayGrid:
-    """Faces of a solid in cells; answers which faces rays cross within a length."""
+    """Faces of a solid in cells; answers which faces rays cross within a length.
+
+    A face is listed in every cell that its box reaches into; where `is_trimmed`, only in those it really touches.
+    """
 
     def __init__(self, solid: Solid) -> None:
         self._solid = solid
@@ -92,6 +95,7 @@ class RayGrid:
     def _fill(self, counts: I32) -> None:
         """List the faces of each cell, cell after cell; some faces at a time, to bound the memory of temporaries."""
         is_coarse = int(counts.sum()) > 2 * _ENTRIES_PER_FACE * len(counts)
+        self.is_trimmed = is_coarse
         ends = np.cumsum(counts, dtype=np.int64)
         cells: list[I32] = []
         faces: list[I32] = []
