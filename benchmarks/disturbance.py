@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.bench_unit import moves_file
 from benchmarks.board import FastBoard, Figures, moves_crc
 from benchmarks.hosts import CAREFUL, STALL_LIMIT_S, Fabunit
-from benchmarks.loads import LOADS, big_file
+from benchmarks.loads import LOADS, big_file, mesh_file
 from benchmarks.report import Table, load_average
 from benchmarks.throughput import Scale, board_for
 
@@ -37,10 +37,12 @@ def jitter(folder: Path, scale: Scale) -> Table:
             ("load", "load average", ""),
         ],
         f"Moves of {JITTER_MOVE_MS:g} ms, careful window, a planner of 16 moves: a gap of less than 30 ms does not "
-        "reach the nozzle. The daemon runs at normal priority (its systemd unit gives it Nice=-5).",
+        "reach the nozzle. The mesh needs a slicer on the machine. The daemon runs at normal priority (its systemd "
+        "unit gives it Nice=-5).",
     )
     part = moves_file(folder, scale.moves(4000))
     big = big_file(folder)
+    mesh_file(folder)
     options = board_for(CAREFUL) | {"move_ms": JITTER_MOVE_MS, "realtime": True}
     for work in LOADS:
         load = load_average()

@@ -15,6 +15,8 @@ from agent.control.client import ControlClient
 from agent.domain.errors import FabunitError
 
 BIG_FILE_BYTES = 60_000_000
+MESH_NAME = "torus.stl"
+MESH_TRIANGLES = 1_000_000
 SPIN = "while True: pass"
 SMALL_JOB = b"G21\nG90\nG28\nG1 X10 Y10 F3000\n"
 STATUS_PAUSE_S = 0.005
@@ -92,6 +94,17 @@ def check(client: ControlClient, big_file: Path, over: threading.Event) -> None:
     client.post(f"/v1/jobs/{job['job_id']}/cancel")
 
 
+def check_mesh(client: ControlClient, big_file: Path, over: threading.Event) -> None:
+    """A mesh of a million triangles in, and its check to the end: the daemon's own worker at full speed."""
+    mesh = big_file.with_name(MESH_NAME)
+    with mesh.open("rb") as file:
+        job = client.upload("/v1/jobs", file, mesh.stat().st_size, name=mesh.name)
+    while client.get(f"/v1/jobs/{job['job_id']}")["state"] in ("received", "checking"):
+        if over.wait(CHECK_POLL_S):
+            break
+    client.post(f"/v1/jobs/{job['job_id']}/cancel")
+
+
 def ask_status(client: ControlClient, _big_file: Path, _over: threading.Event) -> None:
     """One status document."""
     client.get("/v1/status")
@@ -106,6 +119,7 @@ LOADS = (
     Load("200 status requests a second", round=ask_status, pause_s=STATUS_PAUSE_S),
     Load("uploads of 60 MB, without pause", round=upload),
     Load("a 60 MB file being checked by the worker", round=check),
+    Load("a mesh of 1 M triangles being checked", round=check_mesh),
     Load("two busy processes beside it", processes=2),
 )
 
@@ -120,4 +134,12 @@ def big_file(folder: Path) -> Path:
         file.write(b"G21\nG90\nM83\nG28\n")
         while file.tell() < BIG_FILE_BYTES:
             file.write(block)
+    return path
+
+
+def mesh_file(folder: Path) -> Path:
+    """A closed mesh of MESH_TRIANGLES, written by another process: it needs memory of its own."""
+    path = folder / MESH_NAME
+    command = [sys.executable, "-m", "benchmarks.bench_mesh", "--make", str(path), str(MESH_TRIANGLES)]
+    subprocess.run(command, check=True)
     return path
