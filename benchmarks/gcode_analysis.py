@@ -1,0 +1,123 @@
+"""The analysis of G-code beside OctoPrint's and Moonraker's; prints a Markdown table.
+
+`python -m benchmarks.gcode_analysis [FILE...]`; without files the demo's part as its slicer wrote it, and a million
+lines of it. OctoPrint is looked for in the environment that `benchmarks.peers` makes, Moonraker's `metadata.py` (one
+file, it needs pillow) as `~/.cache/fabunit-bench/moonraker/metadata.py`; what is missing is left out. Processor seconds
+and peak memory of the whole process each; "above" is what the peak is above the bare interpreter with numpy.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent import paths
+from benchmarks.board import cache_dir
+
+LONG_LINES = 1_000_000
+_COMMON = """
+import sys, tempfile
+from pathlib import Path
+from agent.paths import profiles_dirs
+from agent.slicing.profiles import load_profile
+profile = load_profile("generic-220", profiles_dirs())
+"""
+_WORKER = (
+    _COMMON
+    + """
+from agent.gcode.worker import check_and_analyse
+with tempfile.TemporaryDirectory() as folder:
+    done = check_and_analyse(Path(sys.argv[1]), Path(folder), profile, "marlin", lambda *_: None)
+print("seconds", done.metadata.estimate_s)
+"""
+)
+_ANALYSIS = (
+    _COMMON
+    + """
+from agent.gcode.analysis.analyser import analyse_file
+print("seconds", analyse_file(Path(sys.argv[1]), profile, "marlin").seconds)
+"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """What is run, and how its answer for the time is read: a pattern and seconds per unit."""
+
+    name: str
+    command: list[str]
+    answer: str
+    unit_s: float = 1.0
+
+
+def main() -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(argument) for argument in sys.argv[1:]]
+        files = files or [paths.demo_part(), _long(Path(folder), paths.demo_part())]
+        print("| file | tool | CPU s | lines per CPU s | peak MiB | above | time, s |")
+        print("|---|---|---|---|---|---|---|")
+        for path in files:
+            _print_rows(path)
+
+
+def _print_rows(path: Path) -> None:
+    with path.open("rb") as file:
+        lines = sum(1 for _ in file)
+    _, bare_mib, _ = measure([sys.executable, "-c", "import numpy"])
+    for tool in tools(path):
+        cpu_s, peak_mib, output = measure(tool.command)
+        found = re.search(tool.answer, output)
+        seconds = float(found[1]) * tool.unit_s if found else None
+        told = "" if seconds is None else f"{seconds:.0f}"
+        print(
+            f"| {path.name}, {lines:,} lines | {tool.name} | {cpu_s:.2f} | {lines / cpu_s:,.0f} | {peak_mib:.0f} "
+            f"| {peak_mib - bare_mib:.0f} | {told} |",
+            flush=True,
+        )
+
+
+def tools(path: Path) -> Iterator[Tool]:
+    """Yield what is here."""
+    yield Tool("fabunit: gate and analysis", [sys.executable, "-c", _WORKER, str(path)], r"seconds ([\d.]+)")
+    yield Tool("fabunit: analysis", [sys.executable, "-c", _ANALYSIS, str(path)], r"seconds ([\d.]+)")
+    octoprint = cache_dir() / "octoprint" / "bin" / "octoprint"
+    if octoprint.is_file():
+        command = [str(octoprint), "analysis", "gcode", str(path)]
+        yield Tool("OctoPrint, unthrottled", command, r"total_time: ([\d.]+)", 60.0)
+    moonraker = cache_dir() / "moonraker" / "metadata.py"
+    if moonraker.is_file():
+        command = [sys.executable, str(moonraker), "-f", path.name, "-p", str(path.parent)]
+        yield Tool("Moonraker, reads comments only", command, r'"estimated_time": ([\d.]+)')
+
+
+def measure(command: list[str]) -> tuple[float, float, str]:
+    """Run a command; return its processor seconds, peak resident memory in MiB, and what it wrote."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL, env=environment)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        text = output.read()
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text
+
+
+def _long(folder: Path, part: Path) -> Path:
+    """Write the part again and again: a file of LONG_LINES."""
+    data = part.read_bytes()
+    path = folder / "long.gcode"
+    with path.open("wb") as file:
+        for _ in range(LONG_LINES // data.count(b"\n") + 1):
+            file.write(data)
+    return path
+
+
+if __name__ == "__main__":
+    main()
