@@ -14,8 +14,9 @@ from tests.unit.mesh import shapes
 from tests.unit.mesh.shapes import write
 
 
-def fabunit(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "NO_COLOR": "1", "FABUNIT_CONFIG": os.devnull}
+def fabunit(*arguments: str | Path, cache: str = "/dev/null/none") -> subprocess.CompletedProcess[str]:
+    """Run `fabunit check`; without a cache of its own every run checks anew."""
+    environment = {**os.environ, "NO_COLOR": "1", "FABUNIT_CONFIG": os.devnull, "XDG_CACHE_HOME": cache}
     command = [sys.executable, "-m", "agent", "check", *(str(part) for part in arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
 
@@ -25,6 +26,22 @@ def test_a_good_part(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stdout.startswith("cube.stl: printable\n")
     assert "20.0 x 20.0 x 20.0 mm" in done.stdout
+
+
+def test_what_was_checked_before_is_answered_at_once(tmp_path: Path) -> None:
+    part = write(tmp_path, "cube.stl", shapes.stl(shapes.box(20, 20, 20)))
+    cache = str(tmp_path / "cache")
+    first = fabunit(part, cache=cache)
+    (kept,) = (tmp_path / "cache" / "fabunit" / "checks").glob("*.json")
+    report = json.loads(kept.read_text())
+    assert first.stdout.startswith("cube.stl: printable\n")
+    # A mark that only the kept report has.
+    kept.write_text(json.dumps({**report, "verdict": "undetermined"}))
+    assert fabunit(part, cache=cache).stdout.startswith("cube.stl: undetermined")
+    other = fabunit(part, "--material", "petg", cache=cache)
+    assert other.stdout.startswith("cube.stl: printable\n"), "other limits are another question"
+    wrong = part.rename(tmp_path / "cube.obj")
+    assert fabunit(wrong, cache=cache).returncode == 4, "what it is called is part of the question"
 
 
 def test_several_parts_and_the_worst_exit_code(tmp_path: Path) -> None:
