@@ -28,7 +28,7 @@ from agent.domain.errors import FabunitError, StorageError
 from agent.domain.job import Job
 from agent.domain.profile import PrinterProfile
 from agent.gcode.client import run_prepare
-from agent.gcode.prepare import GATE_VERSION
+from agent.gcode.prepared_file import GATE_VERSION
 from agent.jobs.contact import ContactKeeper
 from agent.jobs.intake import Intake
 from agent.jobs.mesh_ledger import MeshLedger
@@ -327,6 +327,8 @@ async def _coordinator(
         limits=QueueLimits(max_jobs=limits.max_jobs),
         max_artefact_bytes=limits.max_artefact_bytes,
         formats=formats,
+        profile_dirs=tuple(paths.profiles_dirs()),
+        is_ejecting=settings.queue.bed_clear == "eject" and bool(profile.ejects),
     )
     opened = Coordinator(settings.coordinator, parts)
     await opened.open()

@@ -17,10 +17,13 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 class StrictModel(BaseModel):
     """Base of everything read from TOML: frozen, unknown keys are errors, no silent conversions.
 
-    The `description` of each field says what values are valid; error messages quote it.
+    The `description` of each field says what values are valid; error messages quote it. Validators are built at first
+    use: those of the sections are part of the whole's anyway.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, defer_build=True
+    )
 
 
 def validate(

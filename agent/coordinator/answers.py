@@ -13,7 +13,8 @@ from agent.coordinator.documents import (
     JobDocument,
     WantedJob,
 )
-from agent.domain.errors import FabunitError
+from agent.coordinator.signatures import SignatureError
+from agent.domain.errors import FabunitError, RefusedError
 from agent.storage.clock import Clock
 
 _MAX_ID_CHARS = 128
@@ -49,18 +50,30 @@ class Answers:
     def malformed(self, kind: AnswerKind, error: DocumentError) -> Answer:
         """Answer a document that is none: what is wrong, where."""
         content = error.content or {}
-        rev = content.get("rev")
         return self.answer(
             kind,
             AnswerStatus.FAILED,
             job_id=_text(content.get("job_id")),
-            rev=rev if isinstance(rev, int) and not isinstance(rev, bool) and 1 <= rev < 2**31 else None,
+            rev=_revision(content.get("rev")),
             cmd_id=_text(content.get("cmd_id")),
             code=error.code,
             detail=error.message,
             problems=[
                 AnswerProblem(path=problem.path, message=problem.message) for problem in error.problems
             ],
+        )
+
+    def refused(self, kind: AnswerKind, error: RefusedError) -> Answer:
+        """Answer a document that is not followed. What it says of itself is named, though nothing proves it."""
+        claims = error.claims if isinstance(error, SignatureError) else {}
+        return self.answer(
+            kind,
+            AnswerStatus.FAILED,
+            job_id=_text(claims.get("job_id")),
+            rev=_revision(claims.get("rev")),
+            cmd_id=_text(claims.get("cmd_id")),
+            code=error.code,
+            detail=told(error),
         )
 
     def answer(
@@ -99,6 +112,10 @@ class Answers:
 def told(error: FabunitError) -> str:
     """Return message and remedy as one sentence."""
     return f"{error.message}; {error.remedy}" if error.remedy else error.message
+
+
+def _revision(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**31 else None
 
 
 def _text(value: object) -> str | None:

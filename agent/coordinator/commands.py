@@ -104,11 +104,7 @@ class Commands:
             reply(self._answers.malformed(AnswerKind.COMMAND, error))
             return
         except RefusedError as error:
-            reply(
-                self._answers.answer(
-                    AnswerKind.COMMAND, AnswerStatus.FAILED, code=error.code, detail=told(error)
-                )
-            )
+            reply(self._answers.refused(AnswerKind.COMMAND, error))
             return
         try:
             args = self._admitted(command, message)

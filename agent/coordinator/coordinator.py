@@ -22,6 +22,7 @@ from agent.coordinator.key_files import load_or_create_key
 from agent.coordinator.link import Dial, Link, NetworkClient, Post
 from agent.coordinator.link_control import LinkControl
 from agent.coordinator.messages import Message
+from agent.coordinator.offer import capabilities, offered_profiles
 from agent.coordinator.order_book import OrderBook
 from agent.coordinator.reception import LinkReception
 from agent.coordinator.recorder import Recorder
@@ -72,9 +73,9 @@ class UnitParts:
     warnings: Callable[[], Sequence[str]]
     limits: QueueLimits
     max_artefact_bytes: int
-    profiles: tuple[str, ...] = ()
     formats: tuple[str, ...] = ("gcode",)
-    capabilities: tuple[str, ...] = ()
+    profile_dirs: tuple[Path, ...] = ()
+    is_ejecting: bool = False
 
 
 class Coordinator:
@@ -101,6 +102,7 @@ class Coordinator:
         self.fetching = FetchStage(parts.queue, self._fetcher())
         self._eraser = Eraser(parts.queue, parts.database, parts.store)
         self._public_key: str | None = None
+        self._profiles: tuple[str, ...] = (parts.profile.name,)
         self._link: Link | None = None
         self._control: LinkControl | None = None
 
@@ -112,6 +114,10 @@ class Coordinator:
         await self._shelf.open()
         await self._times.keep()
         self._public_key = await self._sealing_key()
+        parts = self._parts
+        self._profiles = await asyncio.to_thread(
+            offered_profiles, parts.profile.name, parts.formats, parts.profile_dirs
+        )
         link, control = self._wire()
         await control.open()
         self._link, self._control = link, control
@@ -264,9 +270,9 @@ class Coordinator:
             profile=parts.profile,
             epoch=self._shelf.epoch,
             materials=self._materials(),
-            profiles=parts.profiles or (parts.profile.name,),
+            profiles=self._profiles,
             formats=parts.formats,
-            capabilities=parts.capabilities,
+            capabilities=self._capabilities(),
             commands=tuple(sorted(settings.allowed_commands)),
             week=parse_hours(settings.accept, settings.accept_hours),
             max_jobs=parts.limits.max_jobs,
@@ -274,6 +280,10 @@ class Coordinator:
             signature_required=settings.require_signature,
             public_key=self._public_key,
         )
+
+    def _capabilities(self) -> tuple[str, ...]:
+        parts = self._parts
+        return capabilities(parts.profile, parts.formats, is_ejecting=parts.is_ejecting)
 
     def _materials(self) -> tuple[MaterialPart, ...]:
         return tuple(
@@ -292,7 +302,8 @@ class Coordinator:
         return Abilities(
             profile=parts.profile,
             materials=self._materials(),
+            profiles=frozenset(self._profiles),
             formats=frozenset(parts.formats),
-            capabilities=frozenset(parts.capabilities),
+            capabilities=frozenset(self._capabilities()),
             max_artefact_bytes=parts.max_artefact_bytes,
         )

@@ -104,9 +104,7 @@ class Inbox:
             return self._answers.malformed(AnswerKind.JOB, error)
         except RefusedError as error:
             await self._report(error)
-            return self._answers.answer(
-                AnswerKind.JOB, AnswerStatus.FAILED, code=error.code, detail=told(error)
-            )
+            return self._answers.refused(AnswerKind.JOB, error)
         stamp = self._clock.stamp()
         if not message.retain:
             self._time.hear(document.sent, stamp)

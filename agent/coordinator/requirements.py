@@ -16,10 +16,11 @@ NOZZLE_TOLERANCE_MM = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What this unit is and has: its profile, what is loaded, the formats and capabilities it offers."""
+    """What this unit is and has: its profile, what is loaded, the profiles, formats and capabilities it offers."""
 
     profile: PrinterProfile
     materials: tuple[MaterialPart, ...]
+    profiles: frozenset[str]
     formats: frozenset[str]
     capabilities: frozenset[str]
     max_artefact_bytes: int
@@ -33,7 +34,7 @@ def unmet(job: JobDocument, unit: Abilities) -> tuple[Problem, ...]:
     return (
         *_unknown(job),
         *_artefact(job, unit),
-        *_machine(job, unit.profile),
+        *_machine(job, unit.profile, unit.profiles),
         *_heaters(job, unit.profile),
         *_material(job, unit.materials),
     )
@@ -92,9 +93,9 @@ def _artefact(job: JobDocument, unit: Abilities) -> Sequence[Problem]:
     return problems
 
 
-def _machine(job: JobDocument, profile: PrinterProfile) -> Sequence[Problem]:
+def _machine(job: JobDocument, profile: PrinterProfile, offered: frozenset[str]) -> Sequence[Problem]:
     require, problems = job.require, []
-    if require.profiles is not None and profile.name not in require.profiles:
+    if require.profiles is not None and offered.isdisjoint(require.profiles):
         problems.append(Problem("require.profiles", f"this unit is a {profile.name}"))
     if require.nozzle_mm is not None and abs(require.nozzle_mm - profile.nozzle_mm) > NOZZLE_TOLERANCE_MM:
         problems.append(Problem("require.nozzle_mm", f"this unit's nozzle has {profile.nozzle_mm:g} mm"))

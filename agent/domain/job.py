@@ -69,6 +69,7 @@ class Reason(StrEnum):
     UNSUPPORTED_FORMAT = "unsupported_format"
     ARTEFACT_LOST = "artefact_lost"
     HASH_MISMATCH = "hash_mismatch"
+    FETCH_FAILED = "fetch_failed"
     DISK_FULL = "disk_full"
     PORT_LOST = "port_lost"
     PRINTER_RESET = "printer_reset"

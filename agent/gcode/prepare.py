@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 from agent.domain.artefact import Finding, Metadata, Prepared, Severity
 from agent.domain.errors import ArtefactError, StorageError
@@ -18,13 +16,10 @@ from agent.gcode.durations import Timeline, TimeSource
 from agent.gcode.metadata import EDGE_BYTES, read_metadata
 from agent.gcode.move_model import CornerModel, MoveModel, ShapeModel
 from agent.gcode.objects import read_objects
+from agent.gcode.prepared_file import GATE_VERSION, PreparedWriter
 from agent.gcode.scan import OFFSET_STEP, Scanner, too_many_errors
 from agent.gcode.sniff import HEAD_BYTES, check_is_text_gcode
 from agent.gcode.thumbnails import read_thumbnails
-
-GATE_VERSION = 2  # counted up when the rules change: older results are checked again
-_WRITE_BYTES = 1 << 20
-_TEMPORARY = ".preparing-"
 
 Progress = Callable[[int, int], None]
 
@@ -188,50 +183,3 @@ def _with_estimate(metadata: Metadata, estimate_s: float | None) -> Metadata:
         printer=metadata.printer,
         extra=metadata.extra,
     )
-
-
-def remove_leftovers(out_dir: Path) -> int:
-    """Delete temporary files of gates that were killed; return how many. Only while no gate runs."""
-    leftovers = list(out_dir.glob(f"{_TEMPORARY}*"))
-    for path in leftovers:
-        path.unlink(missing_ok=True)
-    return len(leftovers)
-
-
-class PreparedWriter:
-    """A temporary file beside the final name; unless committed it is gone at the end of the `with` block."""
-
-    def __init__(self, out_dir: Path) -> None:
-        self._out_dir = out_dir
-        self._digest = hashlib.sha256()
-        handle, name = tempfile.mkstemp(prefix=_TEMPORARY, suffix=".tmp", dir=out_dir)
-        self._path = Path(name)
-        self._file = os.fdopen(handle, "wb", buffering=_WRITE_BYTES)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            self._file.close()
-        finally:
-            self._path.unlink(missing_ok=True)
-
-    def write(self, data: bytes) -> None:
-        """Append lines."""
-        self._digest.update(data)
-        self._file.write(data)
-
-    def commit(self) -> str:
-        """Sync and rename to `<sha256>.gcode`; return the SHA-256. OSError when the disk refuses."""
-        sha256 = self._digest.hexdigest()
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._path.chmod(0o640)
-        self._path.replace(self._out_dir / f"{sha256}.gcode")
-        directory = os.open(self._out_dir, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-        return sha256

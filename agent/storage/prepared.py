@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from agent.domain.artefact import Prepared
 from agent.domain.errors import StorageError
-from agent.gcode.prepare import remove_leftovers
+from agent.gcode.prepared_file import remove_leftovers
 from agent.gcode.prepared_json import from_json, to_json
 from agent.storage import faults
 from agent.storage.artefacts import file_digest, sync_directory

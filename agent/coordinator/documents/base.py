@@ -61,10 +61,18 @@ class DocumentError(UsageError):
 
 
 class Document(BaseModel):
-    """Base of all messages: frozen, no silent conversions, unknown fields are kept."""
+    """Base of all messages: frozen, no silent conversions, unknown fields are kept.
+
+    Validators are built at first use: most messages are parts of others, or rare.
+    """
 
     model_config = ConfigDict(
-        frozen=True, extra="allow", strict=True, hide_input_in_errors=True, allow_inf_nan=False
+        frozen=True,
+        extra="allow",
+        strict=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+        defer_build=True,
     )
 
     def to_json(self) -> bytes:

@@ -37,7 +37,7 @@ class ArtefactDocument(Document):
     """The file: known by its SHA-256, fetched from `url` or carried `inline` (base64, at most 128 KiB).
 
     `size` is in bytes. With `encryption` the bytes at the url are encrypted; `sha256` and `size` are those of
-    the plain file.
+    the plain file. `authorization` is sent as that HTTP header to the url's host, and never to another.
     """
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -47,6 +47,7 @@ class ArtefactDocument(Document):
     inline: Annotated[str, Field(max_length=_MAX_INLINE_CHARS)] | None = None
     name: Annotated[str, Field(max_length=200)] = ""
     encryption: EncryptionDocument | None = None
+    authorization: str | None = Field(default=None, pattern=r"^[\x20-\x7e]*$", max_length=4096, repr=False)
 
     @field_validator("inline")
     @classmethod

@@ -109,13 +109,12 @@ class Fetcher:
 
     async def _order(self, artefact: ArtefactDocument) -> FetchOrder:
         await self._run_in_thread(lambda: self._folder.mkdir(mode=0o700, parents=True, exist_ok=True))
-        authorization = getattr(artefact, "authorization", "")  # a field the model keeps but does not name
         return FetchOrder(
             url=artefact.url or "",
             sha256=artefact.sha256,
             size_bytes=artefact.size,
             part=self._folder / f"{artefact.sha256}.part",
-            authorization=authorization if isinstance(authorization, str) else "",
+            authorization=artefact.authorization or "",
             allowed=self._rules.allowed,
             ca_file=self._rules.ca_file,
             limits=self._rules.limits,

@@ -194,10 +194,10 @@ class FetchStage:
             if error.code == "disk_full":
                 # The order is not at fault: it waits until somebody made room and releases it.
                 return JobEvent(Trigger.HELD, Reason.DISK_FULL, _told(error))
-            return JobEvent(Trigger.FAILED, Reason.ARTEFACT_LOST, _told(error), data={"code": error.code})
+            return JobEvent(Trigger.FAILED, Reason.FETCH_FAILED, _told(error), data={"code": error.code})
         except Exception as error:  # noqa: BLE001 - the top of one job's download: the unit goes on
             _log.exception("fetch_crashed", job_id=job.job_id)
-            return JobEvent(Trigger.FAILED, Reason.ARTEFACT_LOST, f"{type(error).__name__}: {error}")
+            return JobEvent(Trigger.FAILED, Reason.FETCH_FAILED, f"{type(error).__name__}: {error}")
         return JobEvent(self._onward(job))
 
     async def _with_room(self, job: Job) -> None:
@@ -222,7 +222,7 @@ class FetchStage:
         if now_s - trial.stuck_since_s >= self._patience.give_up_s:
             return JobEvent(
                 Trigger.FAILED,
-                Reason.ARTEFACT_LOST,
+                Reason.FETCH_FAILED,
                 f"given up after {self._patience.give_up_s / 3600:.0f} hours: {_told(error)}",
                 data={"code": error.code},
             )
@@ -239,7 +239,7 @@ class FetchStage:
 
 
 def _refused(error: FetchError) -> JobEvent:
-    reason = Reason.HASH_MISMATCH if error.code == "hash_mismatch" else Reason.ARTEFACT_LOST
+    reason = Reason.HASH_MISMATCH if error.code == "hash_mismatch" else Reason.FETCH_FAILED
     return JobEvent(Trigger.REJECTED, reason, _told(error), data={"code": error.code})
 
 

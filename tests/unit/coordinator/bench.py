@@ -20,6 +20,7 @@ from agent.domain.job import Job
 from agent.domain.profile import HeaterLimits, PrinterProfile
 from agent.jobs.policy import QueueLimits
 from agent.jobs.queue import Queue
+from agent.paths import profiles_dirs
 from agent.storage.artefacts import ArtefactStore
 from agent.storage.database import Database
 from tests.unit.coordinator.fakes import FakeClock, FakeNetwork, FakePrinter
@@ -136,7 +137,9 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(folder: Path, *, real: bool = False, **settings: Any) -> AsyncIterator[Bench]:
+async def bench(
+    folder: Path, *, real: bool = False, formats: tuple[str, ...] = ("gcode",), **settings: Any
+) -> AsyncIterator[Bench]:
     """Yield a bench on the state in `folder`; `settings` are those of `[coordinator]`; `real`: its own network."""
     clock, printer, network = FakeClock(), FakePrinter(), FakeNetwork()
     database = await Database.open(folder / "fabunit.db")
@@ -165,6 +168,8 @@ async def bench(folder: Path, *, real: bool = False, **settings: Any) -> AsyncIt
         warnings=list,
         limits=QueueLimits(max_jobs=50),
         max_artefact_bytes=1 << 30,
+        formats=formats,
+        profile_dirs=tuple(profiles_dirs()),
     )
     chosen = CoordinatorSettings(**{"url": "mqtt://127.0.0.1:1", **settings})
     coordinator = Coordinator(chosen, parts, None if real else network.dial)

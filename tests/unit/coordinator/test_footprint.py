@@ -54,3 +54,22 @@ def test_an_hour_of_telemetry_is_forty_kilobytes() -> None:
             sizes.append(len(payload) + AROUND_BYTES)
     assert 58 <= len(sizes) <= 61
     assert sum(sizes) < 45_000
+
+
+def test_the_link_adds_few_megabytes_to_a_daemon() -> None:
+    code = (
+        "import agent.log, agent.app\n"
+        "def rss() -> int:\n"
+        "    return next(int(line.split()[1]) for line in open('/proc/self/status') if line.startswith('VmRSS'))\n"
+        "before = rss()\n"
+        "import agent.coordinator.coordinator\n"
+        "print(rss() - before)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert int(run.stdout) < 10 * 1024, "kB; 4.3 MB were measured, 20 MB are allowed with all it does"
+
+
+def test_the_daemon_does_not_load_the_gate() -> None:
+    code = "import sys, agent.app; print('agent.gcode.prepare' in sys.modules, 'agent.gcode.scan' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout.split() == ["False", "False"]

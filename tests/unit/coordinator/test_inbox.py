@@ -207,14 +207,20 @@ async def test_another_units_order_is_refused(tmp_path: Path) -> None:
     async with bench(tmp_path) as made:
         await made.online()
         content = {**job_content(), "unit": "unit-2"}
-        assert status(await made.job(json.dumps(content).encode()))[:2] == ("failed", "wrong_unit")
+        stray = await made.job(json.dumps(content).encode())
+        assert status(stray)[:2] == ("failed", "wrong_unit")
+        assert stray.job_id == content["job_id"]
 
 
 async def test_unsigned_orders_are_refused_where_signatures_are_demanded(tmp_path: Path) -> None:
     keys = ["ed25519 k1 " + "A" * 43 + "="]
     async with bench(tmp_path, require_signature=True, trusted_keys=keys) as made:
         await made.online()
-        assert status(await made.job(job_payload()))[:2] == ("failed", "unsigned")
+        unsigned = await made.job(job_payload("order-7", 3))
+        assert status(unsigned)[:2] == ("failed", "unsigned")
+        assert (unsigned.job_id, unsigned.rev) == ("order-7", 3), (
+            "what it says of itself, for whoever sent it"
+        )
         forged = {"kid": "k1", "sig": "A" * 86 + "==", "payload": "e30="}
         assert status(await made.job(json.dumps(forged).encode()))[:2] == ("failed", "bad_signature")
         unknown = {**forged, "kid": "k2"}

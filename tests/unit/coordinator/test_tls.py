@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -181,3 +182,79 @@ def test_websockets(start_broker: StartBroker) -> None:
     why = attempt(f"ws://127.0.0.1:{broker.port}/mqtt")
     assert isinstance(why, Closed)
     assert "WebSocket" in why.detail
+
+
+def test_websockets_over_tls(start_broker: StartBroker, folder: Path) -> None:
+    certificate(folder, "good", "root")
+    port = free_port()
+    files = (f"cafile {folder}/root.pem", f"certfile {folder}/good.pem", f"keyfile {folder}/good.key")
+    start_broker(
+        "allow_anonymous true",
+        f"listener {port} 127.0.0.1",
+        "protocol websockets",
+        "socket_domain ipv4",
+        *files,
+    )
+    assert is_open(port)
+    assert isinstance(attempt(f"wss://127.0.0.1:{port}/mqtt", ca_file=folder / "root.pem"), Connected)
+    why = attempt(f"wss://127.0.0.1:{port}/mqtt", ca_file=folder / "stranger.pem")
+    assert isinstance(why, Closed)
+    assert why.kind is CloseKind.CERTIFICATE
+    assert "authority" in why.detail
+    assert isinstance(attempt(f"ws://127.0.0.1:{port}/mqtt"), Closed), "nothing falls back to plain text"
+
+
+def test_a_revoked_client_certificate_is_named(start_broker: StartBroker, folder: Path) -> None:
+    certificate(folder, "good", "root")
+    certificate(folder, "unit-1", "root")
+    files: dict[str, Any] = {"client_cert": folder / "unit-1.pem", "client_key": folder / "unit-1.key"}
+    files["ca_file"] = folder / "root.pem"
+    # The list is made with the index that `certificate` has just left: unit-1 is its only entry.
+    authority_files = ["-config", "ca.cnf", "-cert", "root.pem", "-keyfile", "root.key"]
+    openssl("ca", *authority_files, "-gencrl", "-crldays", "30", "-out", "crl.pem", folder=folder)
+    lists = ("require_certificate true", f"crlfile {folder}/crl.pem")
+    assert isinstance(attempt(serve(start_broker, folder, "good", *lists), **files), Connected)
+    openssl("ca", *authority_files, "-revoke", "unit-1.pem", folder=folder)
+    openssl("ca", *authority_files, "-gencrl", "-crldays", "30", "-out", "crl.pem", folder=folder)
+    why = attempt(serve(start_broker, folder, "good", *lists), **files)
+    assert isinstance(why, Closed)
+    assert "revoked" in why.remedy, "by the alert, or because the broker just hung up"
+
+
+def test_an_expired_client_certificate_is_named(start_broker: StartBroker, folder: Path) -> None:
+    certificate(folder, "good", "root")
+    certificate(folder, "unit-1", "root", days=(-30, -1))
+    files: dict[str, Any] = {"client_cert": folder / "unit-1.pem", "client_key": folder / "unit-1.key"}
+    why = attempt(
+        serve(start_broker, folder, "good", "require_certificate true"), ca_file=folder / "root.pem", **files
+    )
+    assert isinstance(why, Closed)
+    assert "expired" in why.remedy, "by the alert, or because the broker just hung up"
+
+
+def test_a_user_that_was_removed_is_refused_and_named(start_broker: StartBroker, tmp_path: Path) -> None:
+    tool = shutil.which("mosquitto_passwd", path="/usr/bin:/usr/local/bin")
+    if tool is None:
+        pytest.skip("mosquitto_passwd is not installed")
+    passwords, password = tmp_path / "passwords", tmp_path / "password"
+    for options in (
+        ["-c", "-b", str(passwords), "unit-1", "right"],
+        ["-b", str(passwords), "other", "right"],
+    ):
+        subprocess.run([tool, *options], check=True, capture_output=True)
+    passwords.chmod(0o644)
+    password.write_text("right\n")
+    broker = start_broker(f"password_file {passwords}", "allow_anonymous false")
+    assert isinstance(attempt(broker.url, username="unit-1", password_file=password), Connected)
+    subprocess.run([tool, "-D", str(passwords), "unit-1"], check=True, capture_output=True)
+    passwords.chmod(0o644)
+    assert broker.process is not None
+    broker.process.send_signal(signal.SIGHUP)
+
+    def is_refused() -> bool:
+        why = attempt(broker.url, username="unit-1", password_file=password)
+        return isinstance(why, Closed) and why.kind is CloseKind.REFUSED and "username" in why.remedy
+
+    deadline = time.monotonic() + WITHIN_S
+    while not is_refused():
+        assert time.monotonic() < deadline, "the broker still takes the removed user"

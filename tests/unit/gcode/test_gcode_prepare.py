@@ -16,7 +16,8 @@ from agent.domain.profile import PrinterProfile
 from agent.gcode.blocks import BLOCK_BYTES, MAX_LINE_BYTES, BlockReader
 from agent.gcode.finding_ids import LOWERABLE, SEVERITIES, check_severity
 from agent.gcode.plain import plain_run
-from agent.gcode.prepare import prepare, remove_leftovers
+from agent.gcode.prepare import prepare
+from agent.gcode.prepared_file import remove_leftovers
 from agent.gcode.rules import MAX_COMMAND_BYTES
 from agent.gcode.scan import OFFSET_STEP
 from agent.slicing.profiles import load_profile

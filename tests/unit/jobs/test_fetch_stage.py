@@ -116,7 +116,7 @@ async def test_what_fails_for_now_is_tried_again(queue: Queue, source: FakeSourc
 
 
 @pytest.mark.parametrize(
-    ("code", "reason"), [("hash_mismatch", Reason.HASH_MISMATCH), ("address_refused", Reason.ARTEFACT_LOST)]
+    ("code", "reason"), [("hash_mismatch", Reason.HASH_MISMATCH), ("address_refused", Reason.FETCH_FAILED)]
 )
 async def test_what_never_can_succeed_rejects_the_job(
     queue: Queue, source: FakeSource, code: str, reason: Reason

@@ -1,0 +1,192 @@
+"""How long a command takes while the printer is fed as fast as it goes, and what the link costs the printer's line.
+
+Prints on the board in C: without a coordinator, with an idle link, and with a coordinator that asks all the time (a
+lease for live samples, commands one after the other). By hand: `python -m benchmarks.link_delay`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import queue
+import socket
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from agent.coordinator.signatures import signed
+from agent.coordinator.standin import pushing
+from agent.coordinator.topics import Topics
+from benchmarks.bench_unit import moves_file
+from benchmarks.board import FastBoard, Figures, moves_crc
+from benchmarks.disturbance import JITTER_MOVE_MS, wait_for_first_move
+from benchmarks.hosts import CAREFUL
+from benchmarks.link_world import UNIT, LinkWorld, now_ms
+from benchmarks.throughput import board_for
+
+PAUSE_S = 0.1
+"""Between two commands: ten a second are more than a person or a scheduler gives."""
+STORM_PAUSE_S = 0.001
+ANSWER_LIMIT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A command that is given again and again."""
+
+    command: str
+    args: dict[str, Any]
+    pause_s: float = PAUSE_S
+
+
+VOLATILE = Asking("watch", {"seconds": 600})
+DURABLE = Asking("configure", {"batch": 200})
+"""Two synced transactions: noted before it is carried out, its answer kept afterwards."""
+STORM = Asking("watch", {"seconds": 600}, STORM_PAUSE_S)
+
+
+@dataclass
+class Trips:
+    """Milliseconds from sending a command to its first and to its last answer."""
+
+    first_ms: list[float] = field(default_factory=list)
+    last_ms: list[float] = field(default_factory=list)
+
+
+class Asker:
+    """A coordinator in a hurry, straight at the broker; `ask` returns when the last answer is there."""
+
+    def __init__(self, world: LinkWorld) -> None:
+        self._topics = Topics(UNIT)
+        self._kid, self._key = pushing.key_id(world.ledger), pushing.signing_key(world.ledger)
+        self._answers: queue.SimpleQueue[tuple[float, dict[str, Any]]] = queue.SimpleQueue()
+        self._number = 0
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        self._client.on_message = self._on_message
+        self._client.on_socket_open = _set_nodelay
+        self._client.connect("127.0.0.1", world.broker.port)
+        self._client.subscribe(self._topics.results, qos=1)
+        self._client.loop_start()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def ask(self, asking: Asking, trips: Trips) -> None:
+        """Give one command and note when its answers came. Raises queue.Empty when none comes."""
+        self._number += 1
+        cmd_id = f"bench-{now_ms()}-{self._number}"
+        told = {
+            "v": 1,
+            "cmd_id": cmd_id,
+            "command": asking.command,
+            "args": asking.args,
+            "unit": UNIT,
+            "expires": now_ms() + 20_000,
+        }
+        payload = signed(json.dumps(told).encode(), self._kid, self._key).to_json()
+        began_s = time.monotonic()
+        self._client.publish(self._topics.commands, payload, qos=1)
+        is_first = True
+        while True:
+            at_s, answer = self._answers.get(timeout=ANSWER_LIMIT_S)
+            if answer.get("cmd_id") != cmd_id:
+                continue
+            if is_first:
+                trips.first_ms.append((at_s - began_s) * 1000)
+                is_first = False
+            if answer["status"] != "accepted":
+                trips.last_ms.append((at_s - began_s) * 1000)
+                return
+
+    def _on_message(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
+        self._answers.put((time.monotonic(), json.loads(message.payload)))
+
+
+def _set_nodelay(_client: object, _data: object, connection: Any) -> None:
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def run(
+    folder: Path, moves: int, move_ms: float, asking: Asking | None, *, is_linked: bool
+) -> tuple[Figures, Trips]:
+    """Print once; `asking` is the command that is given again and again meanwhile."""
+    part = moves_file(folder, moves)
+    count, crc = moves_crc(part)
+    options = board_for(CAREFUL) | {"move_ms": move_ms, "realtime": True}
+    trips = Trips()
+    extra = 'allow = ["configure"]\n' if is_linked else ""
+    with (
+        FastBoard(**options) as board,
+        LinkWorld(folder, port=board.port, extra=extra, is_linked=is_linked) as world,
+    ):
+        if is_linked:
+            world.until(world.is_drained, "the link is up")
+        assert world.daemon is not None
+        board.expect(count, watch=world.daemon.pid)
+        with part.open("rb") as file:
+            world.client.upload("/v1/jobs", file, part.stat().st_size, name=part.name)
+        wait_for_first_move(board)
+        over = threading.Event()
+        worker = threading.Thread(target=_ask_on, args=(world, asking, trips, over))
+        if asking is not None:
+            worker.start()
+        figures = board.done()
+        over.set()
+        if asking is not None:
+            worker.join()
+    if figures.crc != crc:
+        raise RuntimeError(f"the file's moves were not delivered exactly: {figures}")
+    return figures, trips
+
+
+def _ask_on(world: LinkWorld, asking: Asking, trips: Trips, over: threading.Event) -> None:
+    asker = Asker(world)
+    asker.ask(VOLATILE, Trips())
+    while not over.wait(asking.pause_s):
+        asker.ask(asking, trips)
+    asker.close()
+
+
+def _told(values: list[float]) -> str:
+    ordered = sorted(values)
+    p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+    return f"p50 {statistics.median(ordered):.1f} ms, p99 {p99:.1f} ms, at most {ordered[-1]:.1f} ms ({len(ordered)})"
+
+
+def main() -> int:
+    """Measure and tell."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--moves", type=int, default=8000)
+    parser.add_argument("--move-ms", type=float, default=JITTER_MOVE_MS)
+    args = parser.parse_args()
+    cases = (
+        ("no coordinator", None, False),
+        ("link, nobody asks", None, True),
+        ("watched, 10 commands a second", VOLATILE, True),
+        ("watched, 10 commands a second that are kept on disk", DURABLE, True),
+        ("watched, commands without pause", STORM, True),
+    )
+    for name, asking, is_linked in cases:
+        with tempfile.TemporaryDirectory(prefix="fu-delay-") as scratch:
+            figures, trips = run(Path(scratch), args.moves, args.move_ms, asking, is_linked=is_linked)
+        gaps = ", ".join(f"{at} {value:.2f}" for at, value in figures.gap_ms.items())
+        print(f"{name}: ok to next line, ms: {gaps}; planner dry {figures.starved} times", flush=True)
+        if trips.first_ms:
+            print(
+                f"  first answer {_told(trips.first_ms)}\n  last answer  {_told(trips.last_ms)}", flush=True
+            )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
