@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent import __version__, paths
+from agent.control.door import Door
 from agent.control.listener import Listener, open_listener
 from agent.control.server import ControlServer
 from agent.control.unit import UnitFacade, UnitIdentity
@@ -27,11 +28,13 @@ from agent.domain.artefact import Prepared
 from agent.domain.errors import FabunitError, StorageError
 from agent.domain.job import Job
 from agent.domain.profile import PrinterProfile
+from agent.doors import metrics_writer, open_doors
 from agent.gcode.client import run_prepare
 from agent.gcode.prepared_file import GATE_VERSION
 from agent.jobs.contact import ContactKeeper
 from agent.jobs.intake import Intake
 from agent.jobs.mesh_ledger import MeshLedger
+from agent.jobs.pictures import JobPictures
 from agent.jobs.pipeline import Meshes, Pipeline
 from agent.jobs.policy import QueueLimits
 from agent.jobs.port_journal import PortJournal
@@ -40,9 +43,11 @@ from agent.jobs.seal import ReceiptSigner
 from agent.jobs.stages.check import Action, CheckPolicy
 from agent.jobs.stages.workshop import MESH_FORMATS, MeshWorkshop, Workplace, is_mesh
 from agent.log import LogPlan, configure_logging
+from agent.ops.backup_keeper import BackupKeeper
 from agent.ops.handover import Handover
 from agent.ops.heartbeat import Heartbeat
-from agent.ops.logring import LogRing
+from agent.ops.host_watch import HostWatch
+from agent.ops.logring import LogRing, RotatingFile
 from agent.ops.restarts import Restarts
 from agent.ops.systemd import Notifier, inherited_fds, watchdog_interval_s
 from agent.printer.commands import check_scripts
@@ -91,6 +96,9 @@ class Daemon:
     control: ControlServer
     notifier: Notifier
     runtime_dir: Path
+    host: HostWatch
+    backup: BackupKeeper
+    doors: list[Door]
     coordinator: Coordinator | None = None
     restarts: Restarts | None = None
 
@@ -101,6 +109,9 @@ class Daemon:
             Service("pipeline", self.pipeline.run, critical=True),
             Service("control", self.control.run, critical=False),
             Service("port journal", self.journal.run, critical=False),
+            Service("host", self.host.run, critical=False),
+            Service("backup", self.backup.run, critical=False),
+            *(Service(door.name, door.run, critical=False) for door in self.doors),
             *(self.coordinator.services() if self.coordinator else ()),
         ]
         running = asyncio.create_task(supervise(services), name="services")
@@ -123,6 +134,8 @@ class Daemon:
             for task in (stop, beat, giving_way, listening):
                 task.cancel()
             self.control.stop()
+            for door in self.doors:
+                door.stop()
             if not running.done():
                 running.cancel()
             await self._end(running)
@@ -170,7 +183,13 @@ class Daemon:
         stopping.set()
 
 
-async def build(settings: Settings, listener: Listener, ring: LogRing, started_s: float) -> Daemon:
+async def build(
+    settings: Settings,
+    listener: Listener,
+    ring: LogRing,
+    started_s: float,
+    log_file: RotatingFile | None = None,
+) -> Daemon:
     """Open the state and wire the daemon. Raises FabunitError with what is wrong and how to mend it."""
     profile = load_profile(settings.printer.profile, paths.profiles_dirs())
     check_scripts(profile)
@@ -183,6 +202,8 @@ async def build(settings: Settings, listener: Listener, ring: LogRing, started_s
         database, SystemClock(), limits=QueueLimits(max_jobs=limits.max_jobs), seal=_signer(settings)
     )
     await queue.open()
+    host = HostWatch(state_dir, limits.min_free_bytes, refresh=lambda: _keep_reserve(database))
+    backup = BackupKeeper(database.path)
     baud = None if settings.printer.baud == "auto" else settings.printer.baud
     notifier = Notifier.from_environ()
     resume_expected = await queue.running() is not None
@@ -231,6 +252,7 @@ async def build(settings: Settings, listener: Listener, ring: LogRing, started_s
         database=database,
         store=store,
         printer=printer,
+        host=host,
         start_job=start_job,
     )
     pipeline = Pipeline(
@@ -246,6 +268,8 @@ async def build(settings: Settings, listener: Listener, ring: LogRing, started_s
         meshes=meshes,
         fetch=coordinator.fetching if coordinator else None,
     )
+    doors: list[Door] = []
+    pictures = JobPictures(queue, store)
     identity = UnitIdentity(settings.unit.id, settings.unit.title, __version__, os.getpid(), started_s)
     ledger = MeshLedger(queue)
 
@@ -255,7 +279,7 @@ async def build(settings: Settings, listener: Listener, ring: LogRing, started_s
     unit = UnitFacade(
         identity=identity,
         queue=queue,
-        intake=Intake(queue, store),
+        intake=Intake(queue, store, pipeline.drop_old_files),
         printer=printer,
         logs=ring,
         start_job=pipeline.start,
@@ -270,12 +294,20 @@ async def build(settings: Settings, listener: Listener, ring: LogRing, started_s
             *printer.warnings(),
             *connector.warnings(),
             *(coordinator.warnings() if coordinator else ()),
+            *host.warnings(),
+            *backup.warnings(),
+            *(sentence for door in doors for sentence in door.warnings()),
+            *_log_warnings(log_file),
         ],
+        host=host.document,
+        picture=pictures.picture,
+        metrics=metrics_writer(settings),
         link=lambda: coordinator.status() if coordinator else None,
         max_upload_bytes=limits.max_artefact_bytes,
         learned=connector.learned_document,
         want_stop_test=connector.want_stop_test,
     )
+    doors += open_doors(settings, unit)
     control = ControlServer(unit, listener.path, listener=listener)
     runtime_dir = listener.path.parent
     return Daemon(
@@ -290,8 +322,23 @@ async def build(settings: Settings, listener: Listener, ring: LogRing, started_s
         control,
         notifier,
         runtime_dir,
+        host,
+        backup,
+        doors,
         coordinator,
     )
+
+
+def _keep_reserve(database: Database) -> None:
+    """Take the database's reserve again where others have given room back."""
+    database.reserve.take()
+
+
+def _log_warnings(log_file: RotatingFile | None) -> list[str]:
+    """Say that the log file cannot be written; the daemon goes on without it."""
+    if log_file is None or not log_file.failure:
+        return []
+    return [f"the log file cannot be written: {log_file.failure}"]
 
 
 async def _coordinator(
@@ -302,6 +349,7 @@ async def _coordinator(
     database: Database,
     store: ArtefactStore,
     printer: PrinterService,
+    host: HostWatch,
     start_job: Callable[[str], Awaitable[Job]],
     formats: tuple[str, ...],
 ) -> Coordinator | None:
@@ -323,7 +371,8 @@ async def _coordinator(
         clock=SystemClock(),
         printer=printer,
         start_job=start_job,
-        warnings=printer.warnings,
+        warnings=lambda: [*printer.warnings(), *host.warnings()],
+        host=host.figures,
         limits=QueueLimits(max_jobs=limits.max_jobs),
         max_artefact_bytes=limits.max_artefact_bytes,
         formats=formats,
@@ -397,9 +446,9 @@ def run_daemon(config: Path | None, socket: Path | None) -> int:
     ring = LogRing()
     lock = StateLock.acquire(settings.unit.state_dir)
     try:
-        log_file = settings.unit.state_dir / "logs" / "fabunit.log"
+        log_file = RotatingFile(settings.unit.state_dir / "logs" / "fabunit.log")
         configure_logging(LogPlan(level=settings.log.level, ring=ring, file=log_file))
-        asyncio.run(_main(settings, socket, ring, started_s, restarts))
+        asyncio.run(_main(settings, socket, ring, started_s, log_file=log_file, restarts=restarts))
     except* FabunitError as group:
         raise _first(group) from None
     finally:
@@ -408,7 +457,13 @@ def run_daemon(config: Path | None, socket: Path | None) -> int:
 
 
 async def _main(
-    settings: Settings, socket: Path, ring: LogRing, started_s: float, restarts: Restarts | None
+    settings: Settings,
+    socket: Path,
+    ring: LogRing,
+    started_s: float,
+    *,
+    log_file: RotatingFile,
+    restarts: Restarts | None,
 ) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -417,7 +472,7 @@ async def _main(
     # Before anything else: a daemon nobody can talk to, because another one has its socket, is refused at once.
     listener = open_listener(socket)
     try:
-        daemon = await build(settings, listener, ring, started_s)
+        daemon = await build(settings, listener, ring, started_s, log_file)
         daemon.restarts = restarts
         await daemon.run(stopping)
     finally:

@@ -21,7 +21,6 @@ from agent.ops.systemd import is_journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
 
 @contextlib.contextmanager
@@ -60,7 +59,7 @@ class LogPlan:
 
     level: str = "info"
     ring: LogRing | None = None
-    file: Path | None = None
+    file: RotatingFile | None = None
 
 
 def configure_logging(
@@ -75,7 +74,7 @@ def configure_logging(
     if plan.ring is not None:
         sinks.append(plan.ring.append)
     if plan.file is not None:
-        sinks.append(_file_sink(RotatingFile(plan.file)))
+        sinks.append(_file_sink(plan.file))
     number = LEVELS[plan.level]
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, _as_entry],

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, field_validator
 from agent.coordinator_settings import CoordinatorSettings
 from agent.dialect_name import DIALECT_NAMES, DialectName
 from agent.domain.errors import ConfigError
+from agent.http_settings import HttpSettings, MetricsSettings
 from agent.paths import state_dir
 from agent.toml_document import KeyPath, TomlDocument, nearest
 from agent.toml_validation import StrictModel, validate
@@ -243,6 +244,8 @@ class Settings(StrictModel):
     slicing: SlicingSettings = Field(default_factory=SlicingSettings, description="a table")
     log: LogSettings = Field(default_factory=LogSettings, description="a table")
     coordinator: CoordinatorSettings = Field(default_factory=CoordinatorSettings, description="a table")
+    http: HttpSettings = Field(default_factory=HttpSettings, description="a table")
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings, description="a table")
 
 
 def load_settings(path: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:

@@ -48,7 +48,12 @@ COMMANDS: dict[str, Entry] = {
     "ports": Entry("agent.cli.ports:ports", "List serial ports."),
     "history": Entry("agent.cli.history:history", "List past prints."),
     "receipt": Entry("agent.cli.history:receipt", "Show the receipt of a print."),
+    "events": Entry("agent.cli.events:events", "Show what happened, across restarts."),
     "logs": Entry("agent.cli.logs:logs", "Show the daemon's log."),
+    "doctor": Entry("agent.cli.doctor:doctor", "Say what is wrong here, and what mends it."),
+    "support-bundle": Entry(
+        "agent.cli.support_bundle:support_bundle", "Pack what helpers need to see, without secrets."
+    ),
     "check": Entry("agent.cli.check:check", "Check whether a mesh can be printed here."),
     "slice": Entry("agent.cli.slice:slice_model", "Slice a mesh as the unit would."),
     "profile": Entry("agent.cli.profile:profile", "List, show and import profiles."),

@@ -215,6 +215,7 @@ class _StatusRequired(TypedDict):
     queue: QueueDocument
     bed: str
     link: dict[str, Any] | None
+    host: dict[str, Any] | None
     warnings: list[str]
     t_ms: int
 

@@ -14,6 +14,7 @@ from agent.control.answers import error_answer, on_bug, on_fabunit_error, on_htt
 from agent.control.routes.console import ConsoleRoutes
 from agent.control.routes.history import HistoryRoutes
 from agent.control.routes.jobs import JobRoutes
+from agent.control.routes.metrics import MetricsRoutes
 from agent.control.routes.printer import PrinterRoutes
 from agent.control.routes.status import StatusRoutes
 from agent.domain.errors import FabunitError
@@ -53,7 +54,8 @@ def embedded_server(
 ) -> uvicorn.Server:
     """A server that sets `listening` when it accepts connections and ends after `ending` is set."""
     app = _Gate(build_app(unit, slots), policy)
-    return _EmbeddedServer(_config(app, peer_reader), ending, listening)
+    config = server_config(app, lambda transport: {"peer": _read(transport, peer_reader)}, MAX_CONNECTIONS)
+    return EmbeddedServer(config, ending, listening)
 
 
 def build_app(unit: UnitFacade, slots: StreamSlots) -> Starlette:
@@ -65,6 +67,7 @@ def build_app(unit: UnitFacade, slots: StreamSlots) -> Starlette:
             *JobRoutes(unit).routes(),
             *ConsoleRoutes(unit, slots).routes(),
             *HistoryRoutes(unit, slots).routes(),
+            *(MetricsRoutes(unit).routes() if unit.metrics is not None else ()),
         ],
         exception_handlers={FabunitError: on_fabunit_error, HTTPException: on_http_error, Exception: on_bug},
     )
@@ -99,10 +102,13 @@ class _Gate:
             self._running -= 1
 
 
-def _config(app: ASGIApp, peer_reader: Callable[[CredentialSocket], Peer]) -> uvicorn.Config:
+def server_config(
+    app: ASGIApp, connection_state: Callable[[asyncio.Transport], dict[str, Any]], max_connections: int
+) -> uvicorn.Config:
+    """Configure uvicorn as a guest; what `connection_state` returns is in every request's scope, under `state`."""
     return uvicorn.Config(
         app,
-        http=_protocol(peer_reader),
+        http=_protocol(connection_state, max_connections),
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -118,21 +124,23 @@ def _config(app: ASGIApp, peer_reader: Callable[[CredentialSocket], Peer]) -> uv
     )
 
 
-def _protocol(peer_reader: Callable[[CredentialSocket], Peer]) -> type[H11Protocol]:
-    class PeerAwareProtocol(H11Protocol):
-        """HTTP/1.1 that puts the peer's credentials into every request's scope, under `state`."""
+def _protocol(
+    connection_state: Callable[[asyncio.Transport], dict[str, Any]], max_connections: int
+) -> type[H11Protocol]:
+    class GuardedProtocol(H11Protocol):
+        """HTTP/1.1 with a limit of connections and of the silence before the first request."""
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
-            if len(self.connections) > MAX_CONNECTIONS:
+            if len(self.connections) > max_connections:
                 transport.abort()
                 return
-            self.app_state = {"peer": _read(transport, peer_reader)}
+            self.app_state = connection_state(transport)
             self.timeout_keep_alive_task = self.loop.call_later(
                 IDLE_TIMEOUT_S, self.timeout_keep_alive_handler
             )
 
-    return PeerAwareProtocol
+    return GuardedProtocol
 
 
 def _read(transport: asyncio.Transport, peer_reader: Callable[[CredentialSocket], Peer]) -> Peer | None:
@@ -142,7 +150,7 @@ def _read(transport: asyncio.Transport, peer_reader: Callable[[CredentialSocket]
         return None
 
 
-class _EmbeddedServer(uvicorn.Server):
+class EmbeddedServer(uvicorn.Server):
     """uvicorn as a guest: signals belong to the daemon, and nothing ticks while nobody asks."""
 
     def __init__(self, config: uvicorn.Config, ending: asyncio.Event, listening: asyncio.Event) -> None:

@@ -42,6 +42,7 @@ class StatusParts:
     warnings: Sequence[str]
     now_s: float
     now_ms: int
+    host: dict[str, Any] | None = None
     samples: Sequence[Sample] | None = None
     is_auto_start: bool = True
     preparing: Preparing | None = None
@@ -67,6 +68,7 @@ def status_document(parts: StatusParts) -> StatusDocument:
         },
         "bed": parts.bed,
         "link": parts.link,
+        "host": parts.host,
         "warnings": [*parts.warnings, *_own_warnings(parts)],
         "t_ms": parts.now_ms,
     }

@@ -22,6 +22,20 @@ if TYPE_CHECKING:
 MAX_UPLOAD_BYTES = 1 << 30
 
 
+class Picture(Protocol):
+    """A picture of a part: `image/png` or `image/jpeg`, and its bytes."""
+
+    @property
+    def media_type(self) -> str:
+        """Return the type."""
+        ...
+
+    @property
+    def data(self) -> bytes:
+        """Return the bytes."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class JobRequest:
     """A local order as it came through the API, already checked for shape.
@@ -98,6 +112,10 @@ class QueueControl(Protocol):
 
     async def events_after(self, seq: int, *, limit: int) -> Sequence[Event]:
         """List durable records with a greater sequence number, in order."""
+        ...
+
+    async def newest_event(self) -> int:
+        """Return the sequence number of the newest record, 0 without any."""
         ...
 
 
@@ -216,6 +234,10 @@ async def _not_noted() -> None:
     return
 
 
+async def _no_picture(job_id: str) -> Picture | None:
+    raise NotFoundError(f"job {job_id} has no picture", code="no_picture")
+
+
 async def _no_salvage(job_id: str, layer: int | None) -> Job:
     raise NotFoundError(f"job {job_id}: there is nothing to salvage in layer {layer}", code="no_salvage")
 
@@ -245,6 +267,12 @@ class UnitFacade:
     is_auto_start: bool = True
     warnings: Callable[[], Sequence[str]] = field(default=_no_warnings)
     link: Callable[[], dict[str, Any] | None] = field(default=_no_link)
+    host: Callable[[], dict[str, Any] | None] = field(default=_no_link)
+    """How the machine is (`agent.ops.host`), None before the first look."""
+    picture: Callable[[str], Awaitable[Picture | None]] = _no_picture
+    """A picture of the job's part, None where there is none. Raises NotFoundError."""
+    metrics: Callable[[Mapping[str, Any]], bytes] | None = None
+    """Writes a status document as figures for Prometheus; None where they are off."""
     max_upload_bytes: int = MAX_UPLOAD_BYTES
     learned: Callable[[], dict[str, Any] | None] = field(default=_no_link)
     """What was learned about the printer: `stop`, `window`, `slots`, `losses`; None before the first connection."""

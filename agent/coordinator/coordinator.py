@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,8 @@ class UnitParts:
     formats: tuple[str, ...] = ("gcode",)
     profile_dirs: tuple[Path, ...] = ()
     is_ejecting: bool = False
+    host: Callable[[], Mapping[str, float]] = dict
+    """Figures of the machine for telemetry, such as `host.cpu_c`; empty before the first look."""
 
 
 class Coordinator:
@@ -214,6 +216,7 @@ class Coordinator:
             free_bytes=lambda: free_bytes(parts.state_dir),
             recorder=recorder,
             version=lambda: parts.queue.version,
+            host=parts.host,
         )
         link = Link(
             self._topics,

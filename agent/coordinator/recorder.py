@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from agent.domain.events import Stamp
 from agent.domain.printer import PrinterSnapshot, PrinterState
 from agent.domain.telemetry import BLOCK_S, BlockBuilder, TelemetryBlock
@@ -21,8 +24,14 @@ class Recorder:
         self._since_ms = 0
         self._is_busy = False
 
-    def sample(self, seen: PrinterSnapshot, job_id: str | None, stamp: Stamp) -> TelemetryBlock | None:
-        """Take one look. A printer that is away ends the block that was begun."""
+    def sample(
+        self,
+        seen: PrinterSnapshot,
+        job_id: str | None,
+        stamp: Stamp,
+        host: Mapping[str, float] = MappingProxyType({}),
+    ) -> TelemetryBlock | None:
+        """Take one look; `host` are figures of the machine. A printer that is away ends the block that was begun."""
         if seen.state in _AWAY:
             return self.flush(stamp)
         block = None
@@ -33,7 +42,7 @@ class Recorder:
         self._is_busy = is_busy
         if self._builder is None:
             self._builder, self._since_ms = BlockBuilder(stamp.t_ms, stamp.mono_ms), stamp.mono_ms
-        self._builder.add(_values(seen), _words(seen, job_id))
+        self._builder.add({**_values(seen), **host}, _words(seen, job_id))
         span_s = self.block_s if is_busy else max(IDLE_BLOCK_S, self.block_s)
         if stamp.mono_ms - self._since_ms >= (span_s - 0.5) * 1000:
             block = self.flush(stamp)

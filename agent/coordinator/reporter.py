@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -59,6 +59,7 @@ class Reporter:
         free_bytes: Callable[[], int | None],
         recorder: Recorder,
         version: Callable[[], int],
+        host: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         self.facts = facts
         self.recorder = recorder
@@ -71,6 +72,7 @@ class Reporter:
         self._warnings = warnings
         self._free_bytes = free_bytes
         self._version = version
+        self._host = host
         self._told = ""
         self._told_s = float("-inf")
         self._looked_s = float("-inf")
@@ -157,7 +159,7 @@ class Reporter:
     def block(self) -> tuple[TelemetryBlock, Stamp] | None:
         """Look at the printer; return a telemetry block when one is complete."""
         stamp = self._clock.stamp()
-        block = self.recorder.sample(self._printer(), self._active_job, stamp)
+        block = self.recorder.sample(self._printer(), self._active_job, stamp, self._host())
         return None if block is None else (block, stamp)
 
     def _accept(self, stamp: Stamp) -> Accept:

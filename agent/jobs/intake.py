@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from agent.domain.job import Job
@@ -53,9 +53,13 @@ class Request(Protocol):
 class Intake:
     """Stores a file and queues it; event loop only."""
 
-    def __init__(self, queue: Queue, store: ArtefactStore) -> None:
+    def __init__(
+        self, queue: Queue, store: ArtefactStore, make_room: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """`make_room` deletes the files of jobs that are over; asked when a new file would not fit."""
         self._queue = queue
         self._store = store
+        self._make_room = make_room
 
     async def submit(self, request: Request, chunks: AsyncIterator[bytes]) -> Job:
         """Return the durable job. Nothing is read from `chunks` when the order itself cannot be taken.
@@ -71,5 +75,9 @@ class Intake:
             priority=request.priority,
         )
         await self._queue.check_order(options)
+        if self._make_room is not None and not await self._store.has_room(request.expected_bytes or 0):
+            await self._make_room()
         artefact = await self._store.add(chunks, request.name, expected_bytes=request.expected_bytes)
-        return await self._queue.add(artefact, options)
+        job = await self._queue.add(artefact, options)
+        await self._store.settle(artefact.sha256)
+        return job

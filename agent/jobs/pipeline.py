@@ -121,6 +121,14 @@ class Pipeline:
         self._request_made.set()
         return job
 
+    async def drop_old_files(self) -> None:
+        """Delete the files of jobs that are over, which are kept only while there is room.
+
+        Prepared files stay: a verification may be running, and its new file has no job yet.
+        """
+        freed = await self._store.collect((await self._queue.references(kept_files=0)).artefacts)
+        _log.info("old_files_dropped", freed_bytes=freed)
+
     async def salvage_proposal(self, job_id: str) -> dict[str, Any]:
         """How a failed print could go on. Raises NotFoundError `no_salvage`."""
         job, failed, proposal = await proposal_for(self._queue, job_id)

@@ -285,6 +285,10 @@ class Queue(PrintLedger):
         """List events with a greater number, oldest first."""
         return await self._database.read(lambda connection: event_rows.after(connection, seq, limit))
 
+    async def newest_event(self) -> int:
+        """Return the number of the newest event, 0 without any."""
+        return await self._database.read(event_rows.newest_seq)
+
     async def record(self, draft: EventDraft) -> int:
         """Write a fact about the unit, the port or its safety; returns its number."""
         return await self._write(lambda connection, stamp: event_rows.append(connection, draft, stamp))

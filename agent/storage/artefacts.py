@@ -88,6 +88,10 @@ class ArtefactStore:
         """Let the last file operation end."""
         await asyncio.get_running_loop().run_in_executor(None, self._executor.shutdown)
 
+    async def has_room(self, more_bytes: int) -> bool:
+        """Tell whether `more_bytes` fit without touching what must stay free."""
+        return await self._in_thread(lambda: self._free(self._root) - more_bytes >= self._min_free_bytes)
+
     async def add(
         self, chunks: AsyncIterator[bytes], name: str, *, expected_bytes: int | None = None
     ) -> StoredArtefact:
@@ -120,6 +124,10 @@ class ArtefactStore:
             raise ArtefactError(f"{sha256[:80]!r} is not a SHA-256", code="bad_name")
         return self._root / sha256[:2] / sha256
 
+    async def settle(self, sha256: str) -> None:
+        """Say that a job refers to this upload now: from here on `keep` decides about it."""
+        await self._in_thread(lambda: self._settling.pop(sha256, None))
+
     async def collect(self, keep: AbstractSet[str]) -> int:
         """Delete artefacts not in `keep` that did not just arrive; returns the bytes freed."""
         return await self._in_thread(lambda: self._sweep(frozenset(keep)))
@@ -133,7 +141,7 @@ class ArtefactStore:
             raise ArtefactError(
                 f"{shown} is larger than {self._limit_bytes} bytes",
                 code="too_large",
-                remedy="raise queue.max_file_bytes, or slice with fewer details",
+                remedy="raise max_artefact_bytes in [limits], or slice with fewer details",
             )
 
     async def _in_thread(self, work: Callable[[], T]) -> T:

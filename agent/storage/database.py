@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from agent.domain.errors import StorageError
 from agent.storage import faults, schema
+from agent.storage.reserve import Reserve
 from agent.thread_name import name_thread
 
 Connection = sqlite3.Connection
@@ -38,12 +39,14 @@ class _Opened:
 class Database:
     """The SQLite file of record. Call it from the event loop; the connection stays in its own thread.
 
-    `moved_aside` names the damaged file that this database replaces, else None: `Queue.open` reports it.
+    `moved_aside` names the damaged file that this database replaces, else None: `Queue.open` reports it. `reserve` is
+    room on the disk for its own writes: a transaction that finds the disk full gives it up and is tried once more.
     """
 
     def __init__(self, path: Path, executor: ThreadPoolExecutor, opened: _Opened) -> None:
         self.path = path
         self.moved_aside = opened.moved_aside
+        self.reserve = Reserve(path.with_name("reserve"))
         self._executor = executor
         self._connection = opened.connection
         self._is_closed = False
@@ -94,6 +97,14 @@ class Database:
         return await asyncio.shield(asyncio.wrap_future(future))
 
     def _transact(self, begin: str, fn: Callable[[Connection], T]) -> T:
+        try:
+            return self._attempt(begin, fn)
+        except StorageError as error:
+            if error.code != "disk_full" or not self.reserve.release():
+                raise
+        return self._attempt(begin, fn)
+
+    def _attempt(self, begin: str, fn: Callable[[Connection], T]) -> T:
         connection = self._connection
         try:
             connection.execute(begin)
@@ -117,7 +128,7 @@ def _open_checked(path: Path) -> _Opened:
     moved = None
     try:
         try:
-            connection = _connect(path)
+            connection = _connect_with_room(path)
         except sqlite3.DatabaseError as error:
             if not faults.is_corruption(error):
                 raise
@@ -128,6 +139,17 @@ def _open_checked(path: Path) -> _Opened:
     except OSError as error:
         raise faults.from_os(error, path) from error
     return _Opened(connection, moved)
+
+
+def _connect_with_room(path: Path) -> sqlite3.Connection:
+    """Connect; on a full disk once more without the reserve: a start needs room for the WAL's index."""
+    try:
+        return _connect(path)
+    except (sqlite3.Error, OSError) as error:
+        is_full = faults.is_full(error)
+        if not is_full or not Reserve(path.with_name("reserve")).release():
+            raise
+    return _connect(path)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

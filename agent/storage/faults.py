@@ -24,6 +24,14 @@ def is_corruption(error: sqlite3.Error) -> bool:
     return _primary(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
+def is_full(error: sqlite3.Error | OSError) -> bool:
+    """Tell whether the disk has no room; SQLite that cannot make its shared memory calls it an I/O error (SHMSIZE)."""
+    if isinstance(error, OSError):
+        return error.errno in _NO_SPACE
+    extended = getattr(error, "sqlite_errorcode", None)
+    return _primary(error) == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE
+
+
 def from_sqlite(error: sqlite3.Error, path: Path) -> StorageError:
     """Return the StorageError for a failed SQLite call on the database at `path`."""
     code = _primary(error)

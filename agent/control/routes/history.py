@@ -79,9 +79,12 @@ class HistoryRoutes:
         return answer(document)
 
     async def events(self, request: Request) -> Response:
-        """Answer durable records after a sequence number."""
+        """Answer durable records after a sequence number, or the newest `tail`."""
         after = query_int(request, "after", 0, 0, _LAST_SEQ)
         limit = query_int(request, "limit", EVENTS_LIMIT, 1, EVENTS_LIMIT)
+        tail = query_int(request, "tail", 0, 0, EVENTS_LIMIT)
+        if tail:
+            after, limit = max(after, await self._unit.queue.newest_event() - tail), tail
         events = await self._unit.queue.events_after(after, limit=limit)
         last = events[-1].seq if events else after
         return answer({"events": [event_document(event) for event in events], "last": last})

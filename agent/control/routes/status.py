@@ -62,19 +62,24 @@ class StatusRoutes:
             yield await self._read(with_samples=is_due)
 
     async def _read(self, *, with_samples: bool) -> StatusDocument:
-        unit = self._unit
-        return status_document(
-            StatusParts(
-                identity=unit.identity,
-                printer=unit.printer.snapshot(),
-                jobs=await unit.queue.list(include_over=False),
-                bed=await unit.queue.bed(),
-                link=unit.link(),
-                warnings=unit.warnings(),
-                now_s=time.monotonic(),
-                now_ms=time.time_ns() // 1_000_000,
-                samples=unit.printer.samples() if with_samples else None,
-                is_auto_start=unit.is_auto_start,
-                preparing=unit.preparing(),
-            )
+        return await read_status(self._unit, with_samples=with_samples)
+
+
+async def read_status(unit: UnitFacade, *, with_samples: bool = False) -> StatusDocument:
+    """Ask the unit's parts and compose the document."""
+    return status_document(
+        StatusParts(
+            identity=unit.identity,
+            printer=unit.printer.snapshot(),
+            jobs=await unit.queue.list(include_over=False),
+            bed=await unit.queue.bed(),
+            link=unit.link(),
+            host=unit.host(),
+            warnings=unit.warnings(),
+            now_s=time.monotonic(),
+            now_ms=time.time_ns() // 1_000_000,
+            samples=unit.printer.samples() if with_samples else None,
+            is_auto_start=unit.is_auto_start,
+            preparing=unit.preparing(),
         )
+    )

@@ -145,6 +145,9 @@ class FakeQueue:
                 return record
         raise NotFoundError(f"there is no print {print_id}")
 
+    async def newest_event(self) -> int:
+        return max((event.seq for event in self.events), default=0)
+
     async def events_after(self, seq: int, *, limit: int) -> Sequence[Event]:
         return [event for event in self.events if event.seq > seq][:limit]
 

@@ -20,10 +20,10 @@ SETUP = """
 import sys, logging
 from pathlib import Path
 from agent.log import LogPlan, configure_logging
-from agent.ops.logring import LogRing
+from agent.ops.logring import LogRing, RotatingFile
 import structlog
 ring = LogRing()
-file = Path(sys.argv[1]) / "logs" / "fabunit.log"
+file = RotatingFile(Path(sys.argv[1]) / "logs" / "fabunit.log")
 configure_logging(LogPlan(level=sys.argv[2], ring=ring, file=file))
 log = structlog.get_logger("test")
 """

@@ -1,0 +1,193 @@
+"""What the HTTP listener serves, and the gate in front of it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+
+from agent.control.answers import error_answer
+from agent.control.routes.jobs import JobRoutes
+from agent.control.routes.printer import PrinterRoutes
+from agent.control.routes.status import StatusRoutes
+from agent.control.web.access import (
+    COOKIE,
+    Keyring,
+    LockedError,
+    RateLimit,
+    TooManyError,
+    UploadSlots,
+    read_key,
+)
+from agent.control.web.octoprint import OctoPrintRoutes, error_document
+from agent.control.web.page import PUBLIC, PageRoutes
+from agent.domain.errors import FabunitError, NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from agent.control.streams import StreamSlots
+    from agent.control.unit import UnitFacade
+
+MAX_REQUESTS = 24
+"""Answered at the same time; an emergency stop comes on top."""
+MAX_UPLOADS = 2
+"""More would only share the one disk."""
+REQUEST_BURST, REQUESTS_PER_S = 200, 20.0
+"""A page asks a few times a second, a slicer once; a script that asks more often is held up."""
+FAILURE_BURST, FAILURES_PER_S = 10, 1 / 30
+"""Ten wrong keys, then two a minute: guessing 16 characters takes longer than the printer lives."""
+STOP_PATH = "/v1/stop"
+# What a person does from the page. Raw G-code, heating, moving and ports stay with the control socket.
+_SHARED = {
+    "/v1/status": {"GET"},
+    "/v1/status/stream": {"GET"},
+    "/v1/jobs": {"GET"},
+    "/v1/jobs/{id}": {"GET"},
+    "/v1/jobs/{id}/start": {"POST"},
+    "/v1/jobs/{id}/hold": {"POST"},
+    "/v1/jobs/{id}/release": {"POST"},
+    "/v1/jobs/{id}/cancel": {"POST"},
+    "/v1/jobs/{id}/retry": {"POST"},
+    "/v1/jobs/{id}/move": {"POST"},
+    STOP_PATH: {"POST"},
+    "/v1/print/pause": {"POST"},
+    "/v1/print/resume": {"POST"},
+    "/v1/print/cancel": {"POST"},
+    "/v1/prompt": {"POST"},
+    "/v1/bed/clear": {"POST"},
+}
+_CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = tuple(
+    (name.encode("ascii"), value.encode("ascii"))
+    for name, value in {
+        "content-security-policy": _CONTENT_POLICY,
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+        "referrer-policy": "no-referrer",
+        "cross-origin-opener-policy": "same-origin",
+        "cross-origin-resource-policy": "same-origin",
+        "permissions-policy": "camera=(), microphone=(), geolocation=()",
+    }.items()
+)
+
+
+def build(unit: UnitFacade, key_file: Path, slots: StreamSlots) -> ASGIApp:
+    """Put the listener's application together. Raises ConfigError `api_key`."""
+    keyring = Keyring(read_key(key_file))
+    uploads = UploadSlots(MAX_UPLOADS)
+    shared = [
+        route
+        for group in (StatusRoutes(unit, slots), JobRoutes(unit), PrinterRoutes(unit, slots))
+        for route in group.routes()
+        if isinstance(route, Route) and (route.methods or set()) & _SHARED.get(route.path, set())
+    ]
+    app = Starlette(
+        routes=[*PageRoutes(unit, keyring).routes(), *OctoPrintRoutes(unit, uploads).routes(), *shared],
+        exception_handlers={FabunitError: _on_error, HTTPException: _on_http_error, Exception: _on_bug},
+    )
+    app.router.redirect_slashes = False
+    return Gate(app, keyring)
+
+
+class Gate:
+    """Every request passes here: how often, who, and the headers of every answer."""
+
+    def __init__(self, app: ASGIApp, keyring: Keyring, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._app = app
+        self._keyring = keyring
+        self._now_s = now_s
+        self._requests = RateLimit(REQUEST_BURST, REQUESTS_PER_S, what="requests")
+        self._failures = RateLimit(FAILURE_BURST, FAILURES_PER_S, what="wrong keys")
+        self._running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+            await send(message)
+
+        try:
+            self._check(scope)
+        except FabunitError as error:
+            await _answer(scope["path"], error)(scope, receive, guarded)
+            return
+        self._running += 1
+        try:
+            await self._app(scope, receive, guarded)
+        finally:
+            self._running -= 1
+
+    def _check(self, scope: Scope) -> None:
+        client = str((scope.get("client") or ("unknown", 0))[0])
+        now_s, path = self._now_s(), scope["path"]
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        is_stop = path == STOP_PATH
+        if not is_stop:
+            self._requests.take(client, now_s)
+            if self._running >= MAX_REQUESTS:
+                raise TooManyError(f"{MAX_REQUESTS} requests are running already", remedy="try again soon")
+        if (scope["method"], path) in PUBLIC:
+            if path == "/login":
+                self._failures.take(client, now_s)
+            return
+        self._failures.demand(client, now_s)
+        try:
+            self._keyring.check(scope["method"], headers, _cookie(headers.get("cookie", "")))
+        except LockedError as error:
+            if error.code == "unauthorised":
+                self._failures.take(client, now_s)
+            raise
+
+
+def _cookie(header: str) -> str | None:
+    for pair in header.split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return None
+
+
+def _answer(path: str, error: FabunitError) -> Response:
+    """Write a failure as the side that asked reads it. The body may not have been read: the connection closes."""
+    if path.startswith("/api/"):
+        return Response(
+            error_document(error.to_dict()), error.http_status, {"connection": "close"}, "application/json"
+        )
+    return error_answer(error)
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, FabunitError):
+        raise error
+    return _answer(request.url.path, error)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    if error.status_code == 404:
+        return _answer(
+            request.url.path, NotFoundError("there is no such path here", remedy="see docs/http.md")
+        )
+    usage = UsageError(f"{request.method} is not possible on this path", code="method")
+    usage.http_status = error.status_code
+    return _answer(request.url.path, usage)
+
+
+async def _on_bug(request: Request, _error: Exception) -> Response:
+    failed: dict[str, Any] = {"code": "internal", "remedy": "see `fabunit logs` for the cause"}
+    return _answer(request.url.path, FabunitError("the daemon failed on this request", **failed))
