@@ -18,7 +18,7 @@ test: $(VENV)/.dev check
 test-long: $(VENV)/.dev
 	$(BIN)/pytest -n 2 -m slow --timeout 3600
 
-# Every mesh of the shared corpus beside the checkout: minutes, run by hand.
+# Every mesh of the shared corpus beside the checkout, or in $FABUNIT_CORPUS: minutes, run by hand.
 test-corpus: $(VENV)/.dev
 	$(BIN)/pytest -n 2 -m corpus --timeout 600
 

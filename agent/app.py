@@ -33,15 +33,15 @@ from agent.gcode.client import run_prepare
 from agent.gcode.prepared_file import GATE_VERSION
 from agent.jobs.contact import ContactKeeper
 from agent.jobs.intake import Intake
+from agent.jobs.mesh_formats import MESH_FORMATS, is_mesh
 from agent.jobs.mesh_ledger import MeshLedger
+from agent.jobs.meshes import Meshes, MeshSettings
 from agent.jobs.pictures import JobPictures
-from agent.jobs.pipeline import Meshes, Pipeline
+from agent.jobs.pipeline import Pipeline
 from agent.jobs.policy import QueueLimits
 from agent.jobs.port_journal import PortJournal
 from agent.jobs.queue import Queue
 from agent.jobs.seal import ReceiptSigner
-from agent.jobs.stages.check import Action, CheckPolicy
-from agent.jobs.stages.workshop import MESH_FORMATS, MeshWorkshop, Workplace, is_mesh
 from agent.log import LogPlan, configure_logging
 from agent.ops.backup_keeper import BackupKeeper
 from agent.ops.handover import Handover
@@ -57,9 +57,8 @@ from agent.printer.port import KeptPorts
 from agent.printer.print_access import PrintHabits
 from agent.printer.service import PrinterService
 from agent.settings import Settings, load_settings
-from agent.slicing.engines import has_engine
 from agent.slicing.profiles import load_profile
-from agent.slicing.slice_shelf import SliceShelf
+from agent.slicing.programs import has_engine
 from agent.storage.artefacts import ArtefactStore
 from agent.storage.clock import SystemClock
 from agent.storage.contact import ContactFiles
@@ -400,22 +399,23 @@ def _power(settings: Settings, journal: PortJournal) -> Callable[[str], None] | 
 
 def _meshes(settings: Settings, dialect: Callable[[], str]) -> Meshes | None:
     """Open where meshes are checked and sliced; None on a unit that takes only G-code. Blocking; StorageError."""
-    slicing, state_dir = settings.slicing, settings.unit.state_dir
+    slicing = settings.slicing
     if slicing.engine == "none":
         return None
-    place = Workplace(
-        printer=settings.printer.profile,
-        search=paths.profiles_dirs(),
-        work_dir=state_dir / "work",
-        reports_dir=state_dir / "checks",
-        engine=slicing.engine,
-        material=slicing.material,
-        quality=slicing.quality,
+    meshes = Meshes(
+        MeshSettings(
+            state_dir=settings.unit.state_dir,
+            printer=settings.printer.profile,
+            search=paths.profiles_dirs(),
+            engine=slicing.engine,
+            material=slicing.material,
+            quality=slicing.quality,
+            actions=settings.check.model_dump(),
+            dialect=dialect,
+        )
     )
-    workshop = MeshWorkshop(place, SliceShelf(state_dir / "slices"), dialect)
-    workshop.open()
-    actions = {verdict: Action(action) for verdict, action in settings.check.model_dump().items()}
-    return Meshes(workshop, CheckPolicy(**actions))
+    meshes.open()
+    return meshes
 
 
 def _signer(settings: Settings) -> ReceiptSigner | None:

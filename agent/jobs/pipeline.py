@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -16,26 +15,20 @@ from agent.domain.prints import Bed, SalvagePlan
 from agent.jobs.contact import ContactKeeper
 from agent.jobs.driver import PrintDriver
 from agent.jobs.machine import Trigger
+from agent.jobs.mesh_formats import is_mesh
+from agent.jobs.meshes import Meshes
 from agent.jobs.queue import Queue, References
 from agent.jobs.salvage_desk import demand_part, plan_for, proposal_for
-from agent.jobs.stages.check import CheckPolicy
 from agent.jobs.stages.fetch import FetchStage
-from agent.jobs.stages.mesh import MeshStage, Preparing
 from agent.jobs.stages.print_ import PrintStage
 from agent.jobs.stages.verify import Gate, VerifyStage
-from agent.jobs.stages.workshop import MeshWorkshop, is_mesh
 from agent.storage.artefacts import ArtefactStore
 from agent.storage.prepared import PreparedShelf
 
+if TYPE_CHECKING:
+    from agent.jobs.stages.mesh import Preparing
+
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Meshes:
-    """What a unit that slices has: where meshes are worked on, and what a verdict does."""
-
-    workshop: MeshWorkshop
-    policy: CheckPolicy
 
 
 class Pipeline:
@@ -72,18 +65,14 @@ class Pipeline:
             queue,
             store,
             self._shelf,
-            meshes.workshop.gate(gate) if meshes is not None else gate,
+            meshes.gate(gate) if meshes is not None else gate,
             profile_digest=profile_digest,
             make_room=self._make_room,
         )
         self._print = PrintStage(
             queue, self._shelf, driver, contact, gate_version=gate_version, is_ejecting=is_ejecting
         )
-        self._mesh = None
-        if meshes is not None:
-            self._mesh = MeshStage(
-                queue, meshes.workshop, meshes.policy, store.path, make_room=self._make_room
-            )
+        self._mesh = meshes
         self._fetch = fetch
         if fetch is not None:
             fetch.connect(self._onward, self._make_room)
@@ -172,7 +161,7 @@ class Pipeline:
 
     async def _prepare(self, job: Job) -> None:
         if self._mesh is not None and is_mesh(job) and job.state is not JobState.VERIFYING:
-            await self._mesh.run(job)
+            await self._mesh.run(job, self._queue, self._store.path, self._make_room)
         else:
             await self._verify.run(job)
 

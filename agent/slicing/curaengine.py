@@ -15,6 +15,7 @@ from agent.slicing.curaengine_settings import render
 from agent.slicing.engine import MESH_NAME, OUTPUT_NAME, FoundEngine, Version, first_match, version_in
 from agent.slicing.failure import SliceFailure
 from agent.slicing.process import Ended
+from agent.slicing.programs import PROGRAMS
 from agent.slicing.setup import PrintSetup
 
 _PROGRESS = re.compile(r"^Progress:\S+?:\d+:\d+\s+([01](?:\.\d+)?)%?")
@@ -41,7 +42,7 @@ class CuraEngine:
     """The light engine."""
 
     name = "curaengine"
-    programs: Sequence[str] = ("CuraEngine", "curaengine")
+    programs: Sequence[str] = PROGRAMS["curaengine"]
     version_arguments: Sequence[str] = ("help",)
 
     def read_version(self, output: str) -> Version | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,17 +12,17 @@ from agent.slicing.curaengine import CuraEngine
 from agent.slicing.engine import Engine, FoundEngine
 from agent.slicing.failure import SliceError, SliceFailure
 from agent.slicing.process import ProcessLimits, run_limited
+from agent.slicing.programs import SEARCH, find_program
 from agent.slicing.prusaslicer import PrusaSlicer
 
 ENGINES: tuple[Engine, ...] = (PrusaSlicer(), CuraEngine())
 PRUSASLICER_LEAST_MEMORY_BYTES = 1 << 30  # below, the light engine leaves more room for the print
-_SEARCH = ("/usr/local/bin", "/usr/bin", "/bin", "/opt/prusa-slicer/bin", "/opt/curaengine/bin")
 # Asking for a version starts the whole program: seconds on a slow card.
 _VERSION_LIMITS = ProcessLimits(cpu_s=30, file_bytes=1 << 20, wall_s=60.0, silence_s=60.0)
 
 
 async def find_engines(
-    engines: Sequence[Engine] = ENGINES, search: Sequence[str] = _SEARCH
+    engines: Sequence[Engine] = ENGINES, search: Sequence[str] = SEARCH
 ) -> list[tuple[Engine, FoundEngine]]:
     """Return the installed engines with their versions, the preferred one first.
 
@@ -31,7 +30,7 @@ async def find_engines(
     """
     found: list[tuple[Engine, FoundEngine]] = []
     for engine in engines:
-        path = _program(engine, search)
+        path = find_program(engine.programs, search)
         seen = await _identify(engine, path) if path else None
         if seen is not None:
             found.append((engine, seen))
@@ -41,7 +40,7 @@ async def find_engines(
 async def choose_engine(
     wanted: str,
     engines: Sequence[Engine] = ENGINES,
-    search: Sequence[str] = _SEARCH,
+    search: Sequence[str] = SEARCH,
 ) -> tuple[Engine, FoundEngine]:
     """Return the engine of that name, or for `auto` the best one that is installed.
 
@@ -63,18 +62,6 @@ async def choose_engine(
     if wanted == "auto" and machine_memory_bytes() < PRUSASLICER_LEAST_MEMORY_BYTES:
         usable.sort(key=lambda pair: pair[0].memory_need_bytes(0))
     return usable[0]
-
-
-def has_engine(wanted: str, engines: Sequence[Engine] = ENGINES, search: Sequence[str] = _SEARCH) -> bool:
-    """Tell whether the engine, or for `auto` any, seems to be installed; starts nothing, so it proves nothing."""
-    return any(_program(engine, search) for engine in engines if wanted in ("auto", engine.name))
-
-
-def _program(engine: Engine, search: Sequence[str]) -> Path | None:
-    for name in engine.programs:
-        if path := shutil.which(name, path=os.pathsep.join(search)):
-            return Path(path).resolve() if Path(path).is_symlink() else Path(path)
-    return None
 
 
 async def _identify(engine: Engine, path: Path) -> FoundEngine | None:

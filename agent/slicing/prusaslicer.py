@@ -13,6 +13,7 @@ from pathlib import Path
 from agent.slicing.engine import MESH_NAME, OUTPUT_NAME, FoundEngine, Version, first_match, version_in
 from agent.slicing.failure import SliceFailure
 from agent.slicing.process import Ended
+from agent.slicing.programs import PROGRAMS
 from agent.slicing.prusaslicer_ini import ini_text, render
 from agent.slicing.setup import PrintSetup
 
@@ -47,7 +48,7 @@ class PrusaSlicer:
     """The default engine where memory allows."""
 
     name = "prusaslicer"
-    programs: Sequence[str] = ("prusa-slicer", "PrusaSlicer")
+    programs: Sequence[str] = PROGRAMS["prusaslicer"]
     version_arguments: Sequence[str] = ("--help",)
 
     def read_version(self, output: str) -> Version | None:

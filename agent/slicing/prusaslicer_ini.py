@@ -21,8 +21,8 @@ _PATTERNS = {
     "honeycomb": "honeycomb",
     "concentric": "concentric",
 }
-JERK_OF_DEVIATION = 1.8
-"""Classic jerk per sqrt(acceleration * junction deviation) whose estimates are nearest: six parts, within 1 %."""
+JERK_OF_DEVIATION = 1.7
+"""Classic jerk per sqrt(acceleration * junction deviation) whose estimates are nearest: ten parts, within 1.5 %."""
 DEFAULT_JERK_MM_S = 8.0
 DEFAULT_JERK_Z_MM_S = 0.4
 DEFAULT_JERK_E_MM_S = 5.0

@@ -20,7 +20,7 @@ from agent.coordinator.standin.broker import LocalBroker, find_mosquitto
 from agent.coordinator.standin.ledger import Ledger
 from agent.coordinator.standin.pushing import Wishes
 from agent.coordinator.standin.records import continuity
-from agent.slicing.engines import has_engine
+from agent.slicing.programs import has_engine
 from tests.integration.rig import Rig, commands, spiral
 from tests.unit.slicing.solids import box, save
 

@@ -19,6 +19,7 @@ from typing import Any
 from agent.domain.artefact import Prepared
 from agent.domain.errors import ArtefactError, StorageError
 from agent.domain.job import Job
+from agent.jobs.mesh_formats import MESH_FORMATS, is_mesh
 from agent.jobs.stages.mesh_words import describe, facts_of
 from agent.mesh.cache import ReportCache
 from agent.mesh.client import Progress as CheckProgress
@@ -32,7 +33,6 @@ from agent.slicing.setup import PrintSetup, SliceChoices, load_setup, with_choic
 from agent.slicing.slice_shelf import SliceShelf
 from agent.slicing.slicer import RENDER_VERSION, Progress, SliceOrder, remove_leftovers, slice_mesh
 
-MESH_FORMATS = frozenset({"stl", "3mf", "obj", "ply", "off", "amf", "step"})
 DEFAULT_MATERIAL = "pla"
 DEFAULT_QUALITY = "standard"
 NEEDS_SUPPORT = frozenset({"island", "overhang.area", "bridge.span", "shelf.reach", "body.floating"})
@@ -41,11 +41,6 @@ MESH_FILE = "checked.stl"
 _SCRATCH = "mesh-"
 
 Gate = Callable[[Job, Path], Awaitable[Prepared]]
-
-
-def is_mesh(job: Job) -> bool:
-    """Whether the job's file has to be sliced before it can be printed."""
-    return job.artefact_format in MESH_FORMATS
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -187,3 +188,9 @@ def test_every_edge_is_drawn() -> None:
                 state,
                 trigger,
             )
+
+
+def test_every_reason_is_documented() -> None:
+    document = (Path(__file__).parents[3] / "docs" / "queue.md").read_text("utf-8")
+    section = document.split("## Reasons")[1].split("\n## ")[0]
+    assert set(re.findall(r"`([a-z_]+)`", section)) == {"reason", *(reason.value for reason in Reason)}

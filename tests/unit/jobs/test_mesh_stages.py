@@ -19,13 +19,14 @@ from agent.domain.errors import (
 )
 from agent.domain.job import Job, JobState, Reason
 from agent.jobs.machine import JobEvent, Trigger
+from agent.jobs.mesh_formats import is_mesh
 from agent.jobs.mesh_ledger import MeshLedger
 from agent.jobs.orders import OrderOptions
 from agent.jobs.queue import Queue
 from agent.jobs.stages.check import Action, CheckPolicy
 from agent.jobs.stages.mesh import MeshStage
 from agent.jobs.stages.mesh_words import NotPrintableError, demand_printable, facts_of
-from agent.jobs.stages.workshop import NEEDS_SUPPORT, is_mesh, job_key, with_supports
+from agent.jobs.stages.workshop import NEEDS_SUPPORT, job_key, with_supports
 from agent.slicing.failure import SliceError, SliceFailure
 from agent.storage.artefacts import StoredArtefact
 from tests.unit.jobs.mesh_bench import SETUP, FakeWorkshop, report

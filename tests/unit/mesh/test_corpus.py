@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from agent.mesh.client import run_check
 from agent.mesh.limits import Limits
 from agent.mesh.request import Request
 
-CORPUS = Path(__file__).resolve().parents[4] / "shared" / "corpus"
+_BESIDE = Path(__file__).resolve().parents[4] / "shared" / "corpus"
+CORPUS = Path(os.environ.get("FABUNIT_CORPUS", _BESIDE))
 pytestmark = [
     pytest.mark.corpus,
     pytest.mark.skipif(not CORPUS.is_dir(), reason="the shared mesh corpus is not beside the checkout"),

@@ -1,0 +1,12 @@
+"""Which jobs are meshes. Pure, and without the weight of what works on them."""
+
+from __future__ import annotations
+
+from agent.domain.job import Job
+
+MESH_FORMATS = frozenset({"stl", "3mf", "obj", "ply", "off", "amf", "step"})
+
+
+def is_mesh(job: Job) -> bool:
+    """Whether the job's file has to be sliced before it can be printed."""
+    return job.artefact_format in MESH_FORMATS
