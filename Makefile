@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # What a fresh Debian needs before pip can work: the interpreter's venv module.
 APT := python3 python3-venv
 
-.PHONY: demo test test-long test-corpus check format bench clean setup deb
+.PHONY: demo test test-long test-corpus check format bench clean setup deb test-system test-aarch64 wheels
 
 demo: $(VENV)/.runtime
 	$(BIN)/fabunit demo
@@ -17,6 +17,18 @@ test: $(VENV)/.dev check
 # Many kills, long noisy prints: minutes to hours, run by hand.
 test-long: $(VENV)/.dev
 	$(BIN)/pytest -n 2 -m slow --timeout 3600
+
+# The tests that need no hardware on an emulated 64-bit ARM processor, as root; TESTS picks some of them.
+test-aarch64: $(VENV)/.dev
+	$(BIN)/python -m tests.system.aarch64 $(TESTS)
+
+# Whether every dependency has a wheel for Python 3.11 and 3.13 on arm64 and amd64.
+wheels: $(VENV)/.runtime
+	$(BIN)/python -m installer.wheel_check
+
+# The life of an installed unit on a clean Debian with a real systemd: minutes, as root, run by hand (docs/system-test.md).
+test-system: $(VENV)/.dev
+	$(BIN)/python -m tests.system.run $(SYSTEM)
 
 # Every mesh of the shared corpus beside the checkout, or in $FABUNIT_CORPUS: minutes, run by hand.
 test-corpus: $(VENV)/.dev

@@ -17,9 +17,6 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-if __package__ in (None, ""):
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from installer import package_files
 from installer.control import Target, control_files
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.cli.coordinator_arguments import json_object, key_values, later_ms, unix_ms
+from agent.cli.coordinator_invite import invite
 from agent.cli.coordinator_text import continuity_line, order_lines, record_line, sample_line, unit_line
 from agent.cli.session import Session, WholeNumber, local_command
 from agent.domain.errors import FabunitError, NotFoundError, RefusedError, UsageError
@@ -282,6 +283,9 @@ def key(session: Session, db: Path | None) -> None:
     with _ledger(db) as ledger:
         line = trusted_line(key_id(ledger), public_key(signing_key(ledger)))
         session.show({"kid": key_id(ledger), "trusted_key": line}, line)
+
+
+coordinator.add_command(invite)
 
 
 def _ledger(db: Path | None) -> Any:

@@ -31,6 +31,7 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "demo": Entry("agent.cli.demo:demo", "Print a real part on a virtual printer; needs nothing."),
+    "setup": Entry("agent.cli.setup:setup", "Find the printer and make it a unit, step by step."),
     "run": Entry("agent.cli.run:run", "Run the daemon in the foreground."),
     "status": Entry("agent.cli.status:status", "Show state, temperatures, progress, queue."),
     "print": Entry("agent.cli.print_files:print_files", "Add files as jobs."),

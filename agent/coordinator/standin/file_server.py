@@ -1,4 +1,4 @@
-"""Artefacts by HTTP/1.1 with ranges: GET and HEAD of files that were pushed, nothing else."""
+"""Artefacts by HTTP/1.1 with ranges: GET and HEAD of files that were pushed, and POST /join for invitations."""
 
 from __future__ import annotations
 
@@ -31,13 +31,16 @@ class ServedFile:
 
 # Returns the file behind a token, None for an unknown one; called from several threads at once.
 Lookup = Callable[[str], ServedFile | None]
+# Returns the answer to a request to join, None for one that is refused; from several threads at once.
+Redeem = Callable[[bytes], bytes | None]
+_MAX_REQUEST_BYTES = 16 * 1024
 
 
 class FileServer:
     """Serves until `stop`; `port` 0 takes a free one."""
 
-    def __init__(self, host: str, port: int, lookup: Lookup) -> None:
-        self._server = _Server((host, port), lookup)
+    def __init__(self, host: str, port: int, lookup: Lookup, redeem: Redeem | None = None) -> None:
+        self._server = _Server((host, port), lookup, redeem)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL_S,), name="files", daemon=True
         )
@@ -63,8 +66,9 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     allow_reuse_address = True
 
-    def __init__(self, address: tuple[str, int], lookup: Lookup) -> None:
+    def __init__(self, address: tuple[str, int], lookup: Lookup, redeem: Redeem | None) -> None:
         self.lookup = lookup
+        self.redeem = redeem
         self._places = threading.BoundedSemaphore(_MAX_CLIENTS)
         super().__init__(address, _Handler)
 
@@ -98,6 +102,25 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         """Send the header of a file."""
         self._answer(with_body=False)
+
+    def do_POST(self) -> None:
+        """Take a request to join."""
+        size = self.headers.get("Content-Length", "")
+        is_join = self.path == "/join" and self.server.redeem is not None
+        if not is_join or not size.isascii() or not size.isdigit() or int(size) > _MAX_REQUEST_BYTES:
+            self.close_connection = True
+            self._refuse(HTTPStatus.NOT_FOUND)
+            return
+        body = self.rfile.read(int(size))
+        answer = self.server.redeem(body) if self.server.redeem is not None else None
+        if answer is None:
+            self._refuse(HTTPStatus.FORBIDDEN)
+            return
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name http.server gives it
         """Keep quiet; the ledger tells what arrived."""

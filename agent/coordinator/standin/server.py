@@ -24,6 +24,7 @@ from agent.coordinator.standin.broker_link import (
     Taken,
 )
 from agent.coordinator.standin.file_server import FileServer, ServedFile
+from agent.coordinator.standin.invitations import redeem
 from agent.coordinator.standin.ledger import Connection, Ledger, meta, set_meta
 from agent.domain.errors import FabunitError
 
@@ -179,7 +180,7 @@ class CoordinatorServer:
         remembered = int(meta(self._ledger.reading, "files_port") or 0)
         port = self._plan.files_port or remembered
         try:
-            server = FileServer(self._plan.files_host, port, lookup)
+            server = FileServer(self._plan.files_host, port, lookup, lookup.redeem)
         except OSError as error:
             raise FabunitError(
                 f"files cannot be served on {self._plan.files_host}:{port}: {error.strerror or error}",
@@ -204,6 +205,14 @@ class _Files:
         finally:
             ledger.close()
         return None if row is None else ServedFile(ledger.files_dir / row["path"], row["size"])
+
+    def redeem(self, request: bytes) -> bytes | None:
+        """Answer a request to join, once per invitation."""
+        ledger = Ledger(self._db)
+        try:
+            return redeem(ledger, request, time.time())
+        finally:
+            ledger.close()
 
 
 def _new_client_id() -> str:
