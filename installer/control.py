@@ -12,6 +12,7 @@ _THIN_DEPENDS = (
     "python3-click (>= 8.1)", "python3-starlette (>= 0.46)", "python3-uvicorn (>= 0.32)",
     "python3-nacl (>= 1.5)", "python3-paho-mqtt (>= 2.1)", "python3-numpy (>= 1:1.26)",
     "python3-trimesh (>= 4.0)", "python3-pil (>= 10.0)", "python3-rich (>= 13.7)",
+    "python3-prometheus-client (>= 0.20)",
 )  # fmt: skip
 _DESCRIPTION = """\
 Description: print host for 3D printers: durable queue, safe streaming
