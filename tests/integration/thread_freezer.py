@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 from collections.abc import Iterator
@@ -29,7 +30,11 @@ def frozen(tid: int) -> Iterator[None]:
         os.waitpid(tid, _WALL)
         yield
     finally:
-        _libc.ptrace(_PTRACE_DETACH, tid, None, None)
+        if (
+            _libc.ptrace(_PTRACE_DETACH, tid, None, None) != 0
+        ):  # killed meanwhile: reap it, so that its process can end
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(tid, _WALL | os.WNOHANG)
 
 
 def _ptrace(request: int, tid: int) -> None:
