@@ -91,6 +91,10 @@ class CoordinatorSettings(StrictModel):
     materials: list[MaterialSettings] = Field(
         default_factory=list, max_length=32, description="what is loaded: [{slot, material, color, left_g}]"
     )
+    home_assistant: bool = Field(
+        default=False,
+        description="true: show this unit in Home Assistant by MQTT discovery on the same broker",
+    )
     trust_clock: bool = Field(
         default=False,
         description="true: the clock is right although the kernel does not say so (virtual machines)",

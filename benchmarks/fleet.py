@@ -97,6 +97,10 @@ class Group:
             self._process.kill()
             self._process.wait()
         self._thread.join(5)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None

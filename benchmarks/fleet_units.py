@@ -26,10 +26,7 @@ from agent.domain.printer import PrinterSnapshot, PrinterState, Temperature
 from agent.domain.profile import HeaterLimits, PrinterProfile
 from agent.jobs.policy import QueueLimits
 from agent.jobs.queue import Queue
-from agent.log import (  # first: it keeps structlog from loading rich, as in the daemon
-    LogPlan,
-    configure_logging,
-)
+from agent.log import LogPlan, configure_logging
 from agent.storage.artefacts import ArtefactStore
 from agent.storage.clock import SystemClock
 from agent.storage.database import Database

@@ -217,6 +217,7 @@ class Coordinator:
             recorder=recorder,
             version=lambda: parts.queue.version,
             host=parts.host,
+            is_home_shown=settings.home_assistant,
         )
         link = Link(
             self._topics,

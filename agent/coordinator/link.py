@@ -265,6 +265,7 @@ class Link:
             self._apply(session.appended(TELEMETRY_STREAM, newest, now))
         if session.phase is Phase.ONLINE:
             await self._describe()
+            self._keep_home(is_new=False)
         await self._shelf.tick(now)
         if self.reception is not None:
             await self.reception.tick()
@@ -367,6 +368,11 @@ class Link:
         description = await self._reporter.description(self._clock_s())
         _log.info("link_online", broker=str(self._addresses[self._session.address]))
         self._apply(self._session.announced(attempt, birth, description, self._clock_s()))
+        self._keep_home(is_new=True)
+
+    def _keep_home(self, *, is_new: bool) -> None:
+        for message in self._reporter.home(self._clock_s(), is_new=is_new):
+            self._apply(self._session.keep(message, self._clock_s()))
 
     async def _load(self, load: Load) -> None:
         loaded = await self._shelf.load(load)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from agent.coordinator import home_assistant
 from agent.coordinator.availability import Accept
 from agent.coordinator.documents import OutboxPart, Presence, packed
 from agent.coordinator.documents.state import PresenceState
@@ -60,6 +61,7 @@ class Reporter:
         recorder: Recorder,
         version: Callable[[], int],
         host: Callable[[], Mapping[str, float]] = dict,
+        is_home_shown: bool = False,
     ) -> None:
         self.facts = facts
         self.recorder = recorder
@@ -73,6 +75,11 @@ class Reporter:
         self._free_bytes = free_bytes
         self._version = version
         self._host = host
+        self._is_home_shown = is_home_shown
+        self._home_told = b""
+        self._home_told_s = float("-inf")
+        self._bed = Bed.CLEAR
+        self._job_name: str | None = None
         self._told = ""
         self._told_s = float("-inf")
         self._looked_s = float("-inf")
@@ -98,7 +105,9 @@ class Reporter:
     async def description(self, now_s: float) -> Message:
         """Return the description as it is now."""
         rows = await self._database.read(_rows)
-        self._active_job = next((job.job_id for job in rows.jobs if job.state.is_active), None)
+        active = next((job for job in rows.jobs if job.state.is_active), None)
+        self._active_job = active.job_id if active else None
+        self._job_name, self._bed = (active.name if active else None), rows.bed
         stamp = self._clock.stamp()
         document = unit_document(
             self.facts,
@@ -144,6 +153,16 @@ class Reporter:
         seen = self._printer()
         targets = tuple(heater.target for heater in seen.temperatures.values())
         return (self._version(), seen.state, targets)
+
+    def home(self, now_s: float, *, is_new: bool = False) -> list[Message]:
+        """Return what Home Assistant is to be told: with a new connection everything, else what has changed."""
+        if not self._is_home_shown or (not is_new and now_s - self._home_told_s < LEAST_BETWEEN_S):
+            return []
+        state = home_assistant.home_state(self._topics, self._printer(), self._job_name, bed=self._bed.value)
+        if not is_new and state.payload == self._home_told:
+            return []
+        self._home_told, self._home_told_s = state.payload, now_s
+        return [home_assistant.discovery(self.facts, self._topics), state] if is_new else [state]
 
     def live(self) -> Message:
         """Return the sample of this second."""

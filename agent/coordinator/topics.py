@@ -54,6 +54,11 @@ class Topics:
         return self._under("state/unit")
 
     @property
+    def home(self) -> str:
+        """What Home Assistant shows, where the owner wants it; QoS 1, retained."""
+        return self._under("state/home")
+
+    @property
     def jobs(self) -> str:
         """Job documents for this unit, QoS 1."""
         return self._under("down/jobs")
