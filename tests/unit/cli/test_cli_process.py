@@ -78,7 +78,7 @@ def commands(group: click.Group, path: str = "") -> list[tuple[str, click.Comman
     return found
 
 
-LOCAL = ("analyse", "check", "completion", "coordinator", "ports", "profile", "slice")
+LOCAL = ("analyse", "check", "completion", "coordinator", "ports", "profile", "setup", "slice")
 """Commands that need no daemon."""
 
 
