@@ -31,6 +31,8 @@ PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
 UNIT = "fabunit@mk3s"
 PORT = "/run/printer/port"
 MOVES = 4000
+LONG_MOVES = 5 * MOVES
+"""For a print that surely lasts longer than an upgrade."""
 SPEED = 20
 MOST_EXPOSURE = 1.6
 WATCHDOG_S = 30.0
@@ -68,9 +70,9 @@ class Trial:
         except (ValueError, KeyError):
             return ""
 
-    def start_print(self, seed: int) -> tuple[str, str]:
+    def start_print(self, seed: int, moves: int = MOVES) -> tuple[str, str]:
         """Queue a part; returns the job's id and the part."""
-        part = spiral(MOVES, heat=False, seed=seed)
+        part = spiral(moves, heat=False, seed=seed)
         self.machine.run("fabunit bed clear", code=None)
         (self.machine.root / "root/part.gcode").write_text(part)
         self.seen_entries = len(self.entries())
@@ -261,7 +263,7 @@ def step_upgrade(trial: Trial) -> None:
     """A new version in the middle of a print: the print goes on with the old one, then the new one takes over."""
     machine = trial.machine
     shutil.copy(trial.second, machine.root / "root" / trial.second.name)
-    job, part = trial.start_print(3)
+    job, part = trial.start_print(3, LONG_MOVES)
     trial.until_executed(MOVES // 10)
     pid = trial.pid()
     machine.run(f"sh /root/install.sh /root/{trial.second.name}", limit_s=300)
@@ -299,7 +301,7 @@ def step_rollback(trial: Trial) -> None:
 def step_purge(trial: Trial) -> None:
     """Refused while it prints; then nothing is left."""
     machine = trial.machine
-    trial.start_print(4)
+    trial.start_print(4, LONG_MOVES)
     trial.until_executed(50)
     refused = machine.run("apt-get remove -y -qq fabunit 2>&1", code=None)
     if "is printing; end that first" not in refused or trial.state() != "printing":
