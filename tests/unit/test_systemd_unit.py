@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from agent import paths
-from agent.app import SUSPEND_BUDGET_S
 from agent.cli.session import Session
 from agent.control.http import STOP_BUDGET_S
+from agent.daemon import SUSPEND_BUDGET_S
 from agent.domain.errors import UsageError
 from agent.paths import running_sockets
 
