@@ -110,12 +110,16 @@ def measure(command: list[str]) -> tuple[float, float, str]:
 
 
 def _long(folder: Path, part: Path) -> Path:
-    """Write the part again and again: a file of LONG_LINES."""
+    """Write the part's layers again and again between its start and its end: a file of LONG_LINES."""
     data = part.read_bytes()
+    first, last = data.find(b";LAYER_CHANGE"), data.rfind(b";LAYER_CHANGE")
+    layers = data[first:last]
     path = folder / "long.gcode"
     with path.open("wb") as file:
-        for _ in range(LONG_LINES // data.count(b"\n") + 1):
-            file.write(data)
+        file.write(data[:first])
+        for _ in range(LONG_LINES // layers.count(b"\n") + 1):
+            file.write(layers)
+        file.write(data[last:])
     return path
 
 

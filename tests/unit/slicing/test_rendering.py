@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -226,3 +227,13 @@ def test_command_lines_have_no_surprises(tmp_path: Path) -> None:
     assert cura[:5] == ["/x/slicer", "slice", "-v", "-p", "-m1"]
     assert cura.count("-s") == 2 * len(curaengine_settings.render(setup))
     assert sum(map(len, cura)) < 100_000  # Linux takes 128 KiB in one argument and far more in all
+
+
+def test_prusaslicer_is_told_a_jerk_that_comes_near_the_printers_own_rule() -> None:
+    """Junction deviation d at acceleration a: between 1.55 and 2.83 sqrt(a d); classic jerk goes through as it is."""
+    setup = setup_for("corexy-300")
+    deviation = setup.machine.motion.junction_deviation_mm
+    assert deviation is not None
+    told = float(prusaslicer_ini.render(setup)["machine_max_jerk_x"].split(",")[0])
+    assert 1.55 < told / math.sqrt(setup.speeds.acceleration * deviation) < 2.83
+    assert float(prusaslicer_ini.render(setup_for("ender-3"))["machine_max_jerk_x"].split(",")[0]) == 10
