@@ -224,7 +224,9 @@ class PrintRun(SalvageSteps):
         access.set_state(PrinterState.PAUSED, self._detail)
         while self._wanted is Wanted.PAUSE:
             await self._arm(link)  # nothing moves now
-            await self._either(link.down, timeout_s=dead_man.REFRESH_S)
+            # A request that came during that exchange is not announced again.
+            if self._wanted is Wanted.PAUSE:
+                await self._either(link.down, timeout_s=dead_man.REFRESH_S)
             if link.down.done():
                 raise LinkDownError(link.down.result())
         if self._wanted is not Wanted.RUN:

@@ -12,7 +12,7 @@ import pytest
 from agent.domain.job import Reason
 from agent.domain.printer import PrinterState
 from agent.domain.prints import OutcomeState
-from agent.printer.print_access import Wanted
+from agent.printer.print_access import PrintHabits, Wanted
 from agent.printer.procedures import PauseSnapshot
 from agent.sim.firmware import Firmware
 from tests.unit.printer.print_bench import BASE, LINES, Bench, over
@@ -65,6 +65,29 @@ async def test_a_resume_before_the_pause_has_begun_just_goes_on(bench: Bench) ->
     run.want(Wanted.RUN)
     assert (await task).state is OutcomeState.COMPLETED
     assert bench.printer.executed() == LINES
+
+
+async def test_a_resume_while_the_dead_man_timer_is_set_is_not_lost(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exchange that sets the timer sees the request first; the pause must not wait for the next refresh."""
+    monkeypatch.setattr(bench.access, "habits", PrintHabits(dead_man_s=600))
+    run = bench.run()
+    keep = bench.access.set_state
+
+    def resume_at_once(state: PrinterState, detail: str = "") -> None:
+        keep(state, detail)
+        if state is PrinterState.PAUSED:
+            asyncio.get_running_loop().call_soon(run.want, Wanted.RUN)
+
+    monkeypatch.setattr(bench.access, "set_state", resume_at_once)
+    task = asyncio.ensure_future(over(run))
+    await bench.until_executed(100)
+    run.want(Wanted.PAUSE, Reason.USER)
+    assert (await task).state is OutcomeState.COMPLETED
+    assert bench.printer.executed() == LINES
+    assert bench.pauses == [True, False]
+    assert any(command.startswith("M85 S") for command in bench.printer.host_commands())
 
 
 async def test_a_pause_during_the_return_comes_after_it_and_keeps_the_place(bench: Bench) -> None:
