@@ -159,7 +159,7 @@ async def build(
         fetch=coordinator.fetching if coordinator else None,
     )
     doors: list[Door] = []
-    pictures = JobPictures(queue, store)
+    pictures = JobPictures(queue, store, state_dir / "pictures", profile)
     identity = UnitIdentity(settings.unit.id, settings.unit.title, __version__, os.getpid(), started_s)
     ledger = MeshLedger(queue)
 
