@@ -18,10 +18,9 @@ The rules, all from the firmware's side (Marlin 2.1 measured; other dialects dif
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from typing import TYPE_CHECKING
 
-from agent.printer.agreement import Agreement, Mode
+from agent.printer.agreement import Mode
 from agent.printer.engine_events import Drained, EngineEvent, Reported, StreamDone, Verdict
 from agent.printer.pace import EAGER_PATIENCE_S
 from agent.printer.replies import (
@@ -37,6 +36,7 @@ from agent.printer.replies import (
     Wait,
     parse_line,
 )
+from agent.printer.swift import SwiftPath
 
 if TYPE_CHECKING:
     from agent.printer.dialects import Dialect
@@ -52,14 +52,12 @@ SHORT_LINE = 8
 """An unknown line this short may be a damaged `ok`."""
 
 
-class LineEngine(Agreement):
+class LineEngine(SwiftPath):
     """One conversation. All times are monotonic seconds given by the caller; one thread at a time."""
 
     def __init__(self, dialect: Dialect, size: WindowSize, pace: Pace | None = None) -> None:
         super().__init__(dialect, size, pace)
-        self._tail = b""
-        self._finishing = self._held = self._reported_end = False
-        self._poll_wanted = self._polling = False
+        self._finishing = self._reported_end = False
         self._due = 0.0  # a deadline worked out earlier
 
     # -- what the owner says ------------------------------------------------------------------------------------
@@ -141,54 +139,6 @@ class LineEngine(Agreement):
                 self._ok(now)
             else:
                 self._line(line, now)
-
-    def swift(self, data: bytes, now: float) -> bytes | None:
-        """The usual case in one step: nothing but oks came, and the next lines go out.
-
-        Does what `feed` and `outgoing` do (a test compares them) at a third of their cost; None, with nothing done, for
-        every other case.
-        """
-        window, pace = self.window, self.pace
-        near = window.near
-        if near is None or near.barrier or window.sent >= pace.check_at or self._is_unusual():
-            return None
-        count = data.count(b"ok\n")
-        acked, sent, size = window.acked + count, window.sent, window.size
-        begin, oldest = sent + 1 - near.first, acked + 1 - near.first
-        if count * 3 != len(data) or acked > sent or oldest < 0 or sent >= near.last:
-            return None
-        ends = near.ends
-        end, most = oldest + size.lines, near.last + 1 - near.first
-        if end >= most or ends[end] > ends[oldest] + size.bytes:
-            end = bisect_right(ends, ends[oldest] + size.bytes, begin, min(end, most) + 1) - 1
-        if end == most or (end <= begin and acked == sent):
-            return None  # the next chunk may have a part in it; a line that is too long goes alone
-        window.acked = acked
-        self._last_rx = self._last_progress = now
-        self._waits = 0
-        self._noise = False
-        if end <= begin:
-            pace.acked(window, now)
-            return b""
-        window.sent = sent = sent + end - begin
-        if sent > window.furthest:  # noqa: PLR1730 - ten thousands of times a second
-            window.furthest = sent
-        pace.exchanged(acked, sent, now)
-        return near.data[ends[begin] : ends[end]]
-
-    def _is_unusual(self) -> bool:
-        return bool(
-            self._tail
-            or self._out
-            or self._questions
-            or self.window.unsettled
-            or self._held
-            or self._polling
-            or self._poll_wanted
-            or self.mode is not Mode.FLOW
-            or not self.pace.is_steady
-            or (self.window.near is not None and self.window.near.token is not None)
-        )
 
     def _line(self, line: bytes, now: float) -> None:
         replies = parse_line(line[:LINE_LIMIT])
