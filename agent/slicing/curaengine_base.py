@@ -24,7 +24,7 @@ _OFF = """
     support_roof_enable support_skip_some_zags travel_avoid_supports travel_retract_before_outer_wall
     wall_min_flow_retract wipe_hop_enable wipe_retraction_enable wireframe_enabled z_seam_relative
     zig_zaggify_infill extruder_prime_pos_abs machine_extruder_start_pos_abs machine_extruder_end_pos_abs
-    smooth_spiralized_contours alternate_carve_order
+    smooth_spiralized_contours alternate_carve_order machine_scale_fan_speed_zero_to_one material_alternate_walls
 """
 _ON = """
     acceleration_enabled acceleration_travel_enabled brim_outside_only brim_replaces_support carve_multiple_volumes
@@ -47,6 +47,7 @@ _ZERO = """
     wall_0_inset wall_min_flow wipe_brush_pos_x wipe_hop_amount wipe_pause wipe_retraction_extra_prime_amount
     xy_offset support_interface_offset support_roof_offset support_bottom_offset initial_layer_z_overlap
     raft_base_wall_count raft_interface_wall_count extruder_prime_pos conical_overhang_hole_size
+    support_brim_line_count
 """
 _FULL = """
     bridge_fan_speed bridge_skin_density bridge_skin_density_2 bridge_skin_density_3 bridge_skin_material_flow
@@ -161,6 +162,7 @@ _FIGURES = {
     "wipe_retraction_retract_speed": "3",
     "z_seam_corner": "z_seam_corner_inner",
     "fill_perimeter_gaps": "everywhere",
+    "speed_equalize_flow_width_factor": "100",
 }
 
 

@@ -21,6 +21,8 @@ _PATTERNS = {
     "honeycomb": "trihexagon",
     "concentric": "concentric",
 }
+LEAST_WALL = 0.85
+"""Width of the thinnest wall that is printed, as a share of the nozzle."""
 # So many sets of lines cross in a pattern; each gets its share of the density.
 _LINE_SETS = {"grid": 2, "cubic": 3, "triangles": 3, "trihexagon": 3}
 _SEAMS = {"nearest": "shortest", "aligned": "sharpest_corner", "rear": "back", "random": "random"}
@@ -85,6 +87,7 @@ def _machine(setup: PrintSetup) -> dict[str, str]:
 
 def _lines(setup: PrintSetup) -> dict[str, str]:
     line, layer = _text(setup.line_mm), _text(setup.layer_mm)
+    least_mm = LEAST_WALL * setup.profile.nozzle_mm
     parts = ("", "wall_", "skin_", "infill_", "skirt_brim_", "support_", "support_interface_", "support_roof_",
              "support_bottom_", "prime_tower_", "roofing_", "raft_surface_")  # fmt: skip
     return {
@@ -104,14 +107,22 @@ def _lines(setup: PrintSetup) -> dict[str, str]:
         "raft_interface_line_spacing": _text(2 * setup.profile.nozzle_mm),
         "raft_surface_line_spacing": line,
         "min_feature_size": _text(setup.profile.nozzle_mm / 4),
-        "min_bead_width": _text(0.85 * setup.profile.nozzle_mm),
-        "min_wall_line_width": _text(0.85 * setup.profile.nozzle_mm),
-        "min_even_wall_line_width": _text(0.85 * setup.profile.nozzle_mm),
-        "min_odd_wall_line_width": _text(0.85 * setup.profile.nozzle_mm),
+        "min_bead_width": _text(least_mm),
+        "min_wall_line_width": _text(least_mm),
+        "min_even_wall_line_width": _text(least_mm),
+        "min_odd_wall_line_width": _text(least_mm),
+        # From 5.0 on, in percent of a line: from which width on one more wall goes into the middle.
+        "wall_split_middle_threshold": _text(_percent((2 * least_mm - setup.line_mm) / setup.line_mm)),
+        "wall_add_middle_threshold": _text(_percent(least_mm / setup.line_mm)),
         "wall_transition_length": line,
         "wall_transition_filter_distance": _text(100),
         "wall_transition_filter_deviation": _text(0.25 * setup.profile.nozzle_mm),
     }
+
+
+def _percent(share: float) -> float:
+    """In percent, within the engine's limits of 1 to 99."""
+    return min(99.0, max(1.0, 100 * share))
 
 
 def _walls(setup: PrintSetup) -> dict[str, str]:
