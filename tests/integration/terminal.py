@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.integration.rig import environment
 
 LIMIT_S = 60.0
+PRESSED_AGAIN_S = 2.0
 
 
 class Terminal:
@@ -40,9 +41,21 @@ class Terminal:
         """Type a line."""
         os.write(self._master, line.encode() + b"\n")
 
-    def interrupt(self) -> None:
-        """Press Ctrl-C."""
-        os.write(self._master, b"\x03")
+    def interrupted(self) -> int:
+        """Press Ctrl-C until the program ends, as a person would; returns the exit code.
+
+        One that comes just before Python waits for input is noticed only with the next one.
+        """
+        deadline = time.monotonic() + LIMIT_S
+        while True:
+            os.write(self._master, b"\x03")
+            pressed = time.monotonic()
+            while select.select(
+                [self._master], [], [], max(0.0, pressed + PRESSED_AGAIN_S - time.monotonic())
+            )[0]:
+                if not self._read(deadline):
+                    return self.ended()
+            assert time.monotonic() < deadline, f"Ctrl-C does not end it:\n{self.seen}"
 
     def ended(self) -> int:
         """Wait for the end; returns the exit code."""

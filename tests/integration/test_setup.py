@@ -127,8 +127,7 @@ def test_ctrl_c_leaves_nothing(bench: Rig, question: str, answer: str | None) ->
         if text == question:
             break
         terminal.type(line)
-    terminal.interrupt()
-    assert terminal.ended() == 130
+    assert terminal.interrupted() == 130
     assert left_behind(bench) == set()
 
 
@@ -204,8 +203,7 @@ def test_a_silent_printer_is_looked_for_again(bench: Rig) -> None:
     terminal.expect("Go on?")
     terminal.type("")
     terminal.expect("fabunit virtual printer")
-    terminal.interrupt()
-    assert terminal.ended() == 130
+    assert terminal.interrupted() == 130
 
 
 def test_without_opening_the_port(tmp_path: Path) -> None:
