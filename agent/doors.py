@@ -9,10 +9,10 @@ from agent.control.door import Door
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from starlette.types import ASGIApp
-
     from agent.control.streams import StreamSlots
     from agent.control.unit import UnitFacade
+    from agent.control.web.app import Gate
+    from agent.http.application import Application
     from agent.settings import Settings
 
 
@@ -22,7 +22,7 @@ def open_doors(settings: Settings, unit: UnitFacade) -> list[Door]:
     key_file = settings.http.api_key_file
     if settings.http.is_on and key_file is not None:
 
-        def build_web(slots: StreamSlots) -> ASGIApp:
+        def build_web(slots: StreamSlots) -> Gate:
             from agent.control.web.app import build  # noqa: PLC0415 - only where it is on
 
             return build(unit, key_file, slots)
@@ -30,7 +30,7 @@ def open_doors(settings: Settings, unit: UnitFacade) -> list[Door]:
         doors.append(Door("http", settings.http.address, build_web))
     if settings.metrics.address is not None:
 
-        def build_metrics(_slots: StreamSlots) -> ASGIApp:
+        def build_metrics(_slots: StreamSlots) -> Application:
             from agent.control.routes.metrics import build  # noqa: PLC0415 - only where it is on
 
             return build(unit)

@@ -50,7 +50,7 @@ _COLOUR = {"debug": "2", "info": "36", "warning": "33", "error": "31", "critical
 # One entry must not fill ring, file or journal (which splits at 48 KiB).
 TEXT_LIMIT = 8000
 # The libraries' start and stop chatter says nothing the daemon does not say itself.
-_QUIET = ("uvicorn", "uvicorn.error", "uvicorn.access", "asyncio")
+_QUIET = ("asyncio",)
 
 
 @dataclass(frozen=True, slots=True)

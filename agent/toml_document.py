@@ -6,7 +6,6 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +87,8 @@ def dotted(path: Sequence[str | int]) -> str:
 
 def nearest(wrong: str, valid: Sequence[str]) -> str | None:
     """Return the valid key a person most likely meant, or None."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for an error
+
     matches = get_close_matches(wrong.lower().replace("-", "_"), valid, n=1, cutoff=0.6)
     return matches[0] if matches else None
 

@@ -9,8 +9,8 @@ from pathlib import Path
 # Debian names of what the thin package takes from Trixie; the floors are those of pyproject.toml.
 _THIN_DEPENDS = (
     "python3-serial (>= 3.5)", "python3-pydantic (>= 2.7)", "python3-structlog (>= 24.1)",
-    "python3-click (>= 8.1)", "python3-starlette (>= 0.46)", "python3-uvicorn (>= 0.32)",
-    "python3-nacl (>= 1.5)", "python3-paho-mqtt (>= 2.1)", "python3-numpy (>= 1:1.26)",
+    "python3-click (>= 8.1)", "python3-h11 (>= 0.14)", "python3-nacl (>= 1.5)",
+    "python3-paho-mqtt (>= 2.1)", "python3-numpy (>= 1:1.26)",
     "python3-trimesh (>= 4.0)", "python3-pil (>= 10.0)", "python3-rich (>= 13.7)",
     "python3-prometheus-client (>= 0.20)",
 )  # fmt: skip

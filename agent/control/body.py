@@ -8,15 +8,15 @@ import re
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from starlette.requests import ClientDisconnect
 
 from agent.control.unit import JobRequest
 from agent.domain.errors import FabunitError, NotFoundError, UsageError
+from agent.http.request import BodyBrokenError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from starlette.requests import Request
+    from agent.http.request import Request
 
 # Every JSON request of this API fits many times over.
 JSON_LIMIT_BYTES = 64 * 1024
@@ -133,8 +133,8 @@ async def read_chunks(request: Request, limit_bytes: int) -> AsyncIterator[bytes
                 raise too_large
             if chunk:
                 yield chunk
-    except ClientDisconnect as error:
-        raise UsageError("the client went away in the middle of the body", code="cut_off") from error
+    except BodyBrokenError as error:
+        raise UsageError(f"the body broke off: {error}", code="cut_off") from error
     except TimeoutError as error:
         raise UsageError(
             f"nothing came for {BODY_TIMEOUT_S:g} s in the middle of the body", code="cut_off"

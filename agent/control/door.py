@@ -13,9 +13,13 @@ from agent.control.streams import StreamSlots
 from agent.domain.errors import FabunitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
-    from starlette.types import ASGIApp
+    from agent.http.request import Request
+    from agent.http.response import Response
+
+if TYPE_CHECKING:
+    Handlers = Callable[[StreamSlots], Callable[[Request], Awaitable[Response]]]
 
 # People and slicers of one workshop; descriptors are needed for the printer and the database.
 MAX_CONNECTIONS = 64
@@ -28,7 +32,7 @@ _log = structlog.get_logger("door")
 class Door:
     """Listens on one address and serves what `build` makes; `run` may be called again after it failed."""
 
-    def __init__(self, name: str, address: tuple[str, int], build: Callable[[StreamSlots], ASGIApp]) -> None:
+    def __init__(self, name: str, address: tuple[str, int], build: Handlers) -> None:
         """`build` is called in a thread: it may import what it needs, and raise FabunitError to stay shut."""
         self.name = name
         self._address = address
@@ -61,23 +65,20 @@ class Door:
         return [f"{self.name} does not listen: {self._failure.message}; {self._failure.remedy}"]
 
     async def _serve(self) -> None:
-        from agent.control.http import EmbeddedServer, server_config  # noqa: PLC0415 - loaded by the control server
+        from agent.http.server import HttpServer  # noqa: PLC0415 - loaded by the control server
 
         slots = StreamSlots(MAX_STREAMS)
-        app = await asyncio.to_thread(self._build, slots)
-        ending = asyncio.Event()
+        server = HttpServer(await asyncio.to_thread(self._build, slots), max_connections=MAX_CONNECTIONS)
         listening = self._open()
         self._failure, self.port = None, listening.getsockname()[1]
         _log.info("listening", door=self.name, host=self._address[0], port=self.port)
-        config = server_config(app, lambda _: {}, MAX_CONNECTIONS)
-        server = EmbeddedServer(config, ending, self._listening)
-        serving = asyncio.create_task(server.serve(sockets=[listening]), name=f"{self.name}-http")
+        serving = asyncio.create_task(server.serve(listening, self._listening), name=f"{self.name}-http")
         closing = asyncio.create_task(self._stopping.wait(), name=f"{self.name}-stop")
         try:
             await asyncio.wait({serving, closing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._listening.clear()
-            ending.set()
+            server.stop()
             slots.close()
             closing.cancel()
             await serving

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from agent.control.listener import Listener
     from agent.control.peer import CredentialSocket
     from agent.control.unit import UnitFacade
+    from agent.http.server import HttpServer
 
-HTTP_MODULE = "agent.control.http"
-"""Loading it takes a fifth of the daemon's start: done while the printer is being greeted already."""
+API_MODULE = "agent.control.api"
+"""Loaded while the printer is being greeted already."""
 
 
 class ControlServer:
@@ -69,19 +70,16 @@ class ControlServer:
         self._stopping.set()
 
     async def _serve(self, listener: Listener) -> None:
-        http = await asyncio.to_thread(importlib.import_module, HTTP_MODULE)
+        api = await asyncio.to_thread(importlib.import_module, API_MODULE)
         slots = StreamSlots()
-        ending = asyncio.Event()
         policy = AccessPolicy.for_group(self._path.lstat().st_gid)
-        server = http.embedded_server(
-            self._unit, slots, policy, self._peer_reader, ending=ending, listening=self._listening
-        )
-        serving = asyncio.create_task(server.serve(sockets=[listener.socket]), name="control-http")
+        server: HttpServer = api.control_server(self._unit, slots, policy, self._peer_reader)
+        serving = asyncio.create_task(server.serve(listener.socket, self._listening), name="control-http")
         closing = asyncio.create_task(self._stopping.wait(), name="control-stop")
         try:
             await asyncio.wait({serving, closing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            ending.set()
+            server.stop()
             slots.close()
             closing.cancel()
             await serving

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import secrets
 from pathlib import Path
 
 from agent.domain.errors import ConfigError, StorageError
@@ -58,7 +57,7 @@ def load_key(path: Path) -> bytes:
 def _create(path: Path) -> bytes:
     """Write under another name first: a half-written key must never be taken for one."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key = secrets.token_bytes(KEY_BYTES)
+    key = os.urandom(KEY_BYTES)
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

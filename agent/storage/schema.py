@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from importlib import resources
+from pathlib import Path
 
 from agent.domain.errors import StorageError
 
-_PACKAGE = "agent.storage.migrations"
+_FOLDER = Path(__file__).with_name("migrations")
 
 
 def migrations() -> list[tuple[int, str]]:
     """All migrations this program knows as (version, SQL text), oldest first; versions count up from 1."""
-    files = [entry for entry in resources.files(_PACKAGE).iterdir() if entry.name.endswith(".sql")]
-    return sorted((int(entry.name.split("_", 1)[0]), entry.read_text("utf-8")) for entry in files)
+    files = _FOLDER.glob("*.sql")
+    return sorted((int(file.name.split("_", 1)[0]), file.read_text("utf-8")) for file in files)
 
 
 def migrate(connection: sqlite3.Connection) -> None:

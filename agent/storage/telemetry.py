@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import secrets
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -178,7 +177,7 @@ class TelemetryStore:
         row = db.execute("SELECT epoch FROM boots WHERE boot = ?", (boot,)).fetchone()
         if row is not None:
             return str(row["epoch"])
-        epoch = f"t{secrets.token_hex(8)}"
+        epoch = f"t{os.urandom(8).hex()}"
         db.execute("INSERT INTO boots (boot, epoch) VALUES (?, ?)", (boot, epoch))
         db.execute("DELETE FROM boots WHERE boot != ? AND epoch NOT IN (SELECT epoch FROM blocks)", (boot,))
         return epoch

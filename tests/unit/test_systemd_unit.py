@@ -11,9 +11,9 @@ import pytest
 
 from agent import paths
 from agent.cli.session import Session
-from agent.control.http import STOP_BUDGET_S
 from agent.daemon import SUSPEND_BUDGET_S
 from agent.domain.errors import UsageError
+from agent.http.server import STOP_BUDGET_S
 from agent.paths import running_sockets
 
 UNIT = Path(__file__).resolve().parents[2] / "systemd" / "fabunit@.service"

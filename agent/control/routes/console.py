@@ -5,21 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from starlette.routing import Route
-
-from agent.control.answers import NdjsonStream, answer
+from agent.control.answers import answer, ndjson
 from agent.control.body import ConsoleBody, query_int, read_json
 from agent.control.documents import transcript_document
+from agent.http.application import Route
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-    from starlette.requests import Request
-    from starlette.responses import Response
-    from starlette.routing import BaseRoute
-
     from agent.control.streams import StreamSlots
     from agent.control.unit import UnitFacade
+    from agent.http.request import Request
+    from agent.http.response import Response
 
 # Every G-code and tool change, and what lets go of the motors; more than moves is no harm.
 _MOVES = re.compile(r"\s*(?:[GT]|M(?:17|18|84|60\d|70\d)\b)", re.IGNORECASE)
@@ -35,7 +32,7 @@ class ConsoleRoutes:
         self._unit = unit
         self._slots = slots
 
-    def routes(self) -> list[BaseRoute]:
+    def routes(self) -> list[Route]:
         """List the paths."""
         return [
             Route("/v1/console", self.command, methods=["POST"]),
@@ -59,7 +56,7 @@ class ConsoleRoutes:
 
     async def stream(self, _request: Request) -> Response:
         """Stream the conversation from now on."""
-        return NdjsonStream(self._slots.hold(self._documents()))
+        return ndjson(self._slots.hold(self._documents()))
 
     async def _documents(self) -> AsyncGenerator[Mapping[str, Any], None]:
         entries = self._slots.until_closed(self._unit.printer.subscribe())

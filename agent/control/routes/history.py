@@ -6,22 +6,19 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
-from starlette.routing import Route
-
-from agent.control.answers import NdjsonStream, answer
+from agent.control.answers import answer, ndjson
 from agent.control.body import path_id, query_int
 from agent.control.documents import event_document, print_document
 from agent.domain.errors import NotFoundError
+from agent.http.application import Route
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-    from starlette.requests import Request
-    from starlette.responses import Response
-    from starlette.routing import BaseRoute
-
     from agent.control.streams import StreamSlots
     from agent.control.unit import UnitFacade
+    from agent.http.request import Request
+    from agent.http.response import Response
 
 # One answer stays well under a megabyte.
 EVENTS_LIMIT = 1000
@@ -41,7 +38,7 @@ class HistoryRoutes:
         self._unit = unit
         self._slots = slots
 
-    def routes(self) -> list[BaseRoute]:
+    def routes(self) -> list[Route]:
         """List the paths."""
         return [
             Route("/v1/prints", self.prints, methods=["GET"]),
@@ -97,7 +94,7 @@ class HistoryRoutes:
     async def follow(self, request: Request) -> Response:
         """Stream the last `n` log entries and then new ones."""
         n = query_int(request, "n", 0, 0, LOGS_LIMIT)
-        return NdjsonStream(self._slots.hold(self._entries(n)))
+        return ndjson(self._slots.hold(self._entries(n)))
 
     async def _entries(self, n: int) -> AsyncGenerator[Mapping[str, Any], None]:
         newest = self._unit.logs.tail(1)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starlette.routing import Route
-
 from agent.control.answers import answer
 from agent.control.body import MoveBody, SalvageBody, job_request, path_id, query_flag, read_chunks, read_json
 from agent.control.documents import counts_by_state, job_details, job_document
 from agent.domain.errors import UsageError
+from agent.http.application import Route
 from agent.jobs.placement import FIRST, LAST, At
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.responses import Response
-    from starlette.routing import BaseRoute
-
     from agent.control.unit import UnitFacade
+    from agent.http.request import Request
+    from agent.http.response import Response
     from agent.jobs.placement import Place
 
 
@@ -27,7 +24,7 @@ class JobRoutes:
     def __init__(self, unit: UnitFacade) -> None:
         self._unit = unit
 
-    def routes(self) -> list[BaseRoute]:
+    def routes(self) -> list[Route]:
         """List the paths."""
         return [
             Route("/v1/jobs", self.listing, methods=["GET"]),

@@ -5,21 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
-from starlette.routing import Route
-
-from agent.control.answers import on_bug, on_fabunit_error, on_http_error
+from agent.control.answers import on_error
 from agent.control.routes.status import read_status
-from agent.domain.errors import FabunitError, NotFoundError
+from agent.domain.errors import NotFoundError
+from agent.http.application import Application, Route
+from agent.http.response import Response
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.routing import BaseRoute
-    from starlette.types import ASGIApp
-
     from agent.control.unit import UnitFacade
+    from agent.http.request import Request
 
 # The text format's own name (prometheus.io, exposition formats); its version is not ours to choose.
 _MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -31,7 +25,7 @@ class MetricsRoutes:
     def __init__(self, unit: UnitFacade) -> None:
         self._unit = unit
 
-    def routes(self) -> list[BaseRoute]:
+    def routes(self) -> list[Route]:
         """List the path."""
         return [Route("/metrics", self.metrics, methods=["GET"])]
 
@@ -45,9 +39,6 @@ class MetricsRoutes:
         return Response(text, media_type=_MEDIA_TYPE)
 
 
-def build(unit: UnitFacade) -> ASGIApp:
+def build(unit: UnitFacade) -> Application:
     """Build an application that knows this path alone, for a listener of its own on the loopback address."""
-    return Starlette(
-        routes=MetricsRoutes(unit).routes(),
-        exception_handlers={FabunitError: on_fabunit_error, HTTPException: on_http_error, Exception: on_bug},
-    )
+    return Application(MetricsRoutes(unit).routes(), on_error, manual="docs/metrics.md")

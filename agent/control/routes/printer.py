@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from starlette.routing import Route
-
 from agent.control.answers import answer
 from agent.control.body import ConnectBody, HeatBody, HomeBody, PromptBody, read_json
 from agent.control.documents import printer_document
 from agent.domain.job import Reason
 from agent.domain.printer import PrinterState
+from agent.http.application import Route
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.responses import Response
-    from starlette.routing import BaseRoute
-
     from agent.control.streams import StreamSlots
     from agent.control.unit import UnitFacade
+    from agent.http.request import Request
+    from agent.http.response import Response
 
 CHANGE_S = 1.0
 """A wish reaches the print within milliseconds; what has not changed by then waits for the printer."""
@@ -37,7 +34,7 @@ class PrinterRoutes:
         # Only after a port was named: naming one makes the printer side forget what it knows of the present one.
         self._is_elsewhere = False
 
-    def routes(self) -> list[BaseRoute]:
+    def routes(self) -> list[Route]:
         """List the paths."""
         return [
             Route("/v1/stop", self.stop, methods=["POST"]),

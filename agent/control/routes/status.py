@@ -5,22 +5,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from starlette.routing import Route
-
-from agent.control.answers import NdjsonStream, answer
+from agent.control.answers import answer, ndjson
 from agent.control.body import query_float
 from agent.control.status import StatusParts, status_document
+from agent.http.application import Route
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from starlette.requests import Request
-    from starlette.responses import Response
-    from starlette.routing import BaseRoute
-
     from agent.control.documents import StatusDocument
     from agent.control.streams import StreamSlots
     from agent.control.unit import UnitFacade
+    from agent.http.request import Request
+    from agent.http.response import Response
 
 # Faster than the eye needs, slow enough not to be felt by the printer thread.
 SHORTEST_INTERVAL_S = 0.1
@@ -37,7 +34,7 @@ class StatusRoutes:
         self._unit = unit
         self._slots = slots
 
-    def routes(self) -> list[BaseRoute]:
+    def routes(self) -> list[Route]:
         """List the paths."""
         return [Route("/v1/status", self.status), Route("/v1/status/stream", self.stream)]
 
@@ -50,7 +47,7 @@ class StatusRoutes:
         interval_s = query_float(
             request, "interval", DEFAULT_INTERVAL_S, SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S
         )
-        return NdjsonStream(self._slots.hold(self._documents(interval_s)))
+        return ndjson(self._slots.hold(self._documents(interval_s)))
 
     async def _documents(self, interval_s: float) -> AsyncGenerator[StatusDocument, None]:
         sampled_s = time.monotonic()

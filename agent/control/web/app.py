@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
-
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
-from starlette.routing import Route
+from typing import TYPE_CHECKING
 
 from agent.control.answers import error_answer
 from agent.control.routes.jobs import JobRoutes
@@ -25,17 +20,17 @@ from agent.control.web.access import (
 )
 from agent.control.web.octoprint import OctoPrintRoutes, error_document
 from agent.control.web.page import PUBLIC, PageRoutes
-from agent.domain.errors import FabunitError, NotFoundError, UsageError
+from agent.domain.errors import FabunitError
+from agent.http.application import Application
+from agent.http.response import Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from starlette.requests import Request
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
     from agent.control.streams import StreamSlots
     from agent.control.unit import UnitFacade
+    from agent.http.request import Request
 
 MAX_REQUESTS = 24
 """Answered at the same time; an emergency stop comes on top."""
@@ -69,21 +64,18 @@ _CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_HEADERS = tuple(
-    (name.encode("ascii"), value.encode("ascii"))
-    for name, value in {
-        "content-security-policy": _CONTENT_POLICY,
-        "x-content-type-options": "nosniff",
-        "x-frame-options": "DENY",
-        "referrer-policy": "no-referrer",
-        "cross-origin-opener-policy": "same-origin",
-        "cross-origin-resource-policy": "same-origin",
-        "permissions-policy": "camera=(), microphone=(), geolocation=()",
-    }.items()
-)
+_HEADERS = {
+    "content-security-policy": _CONTENT_POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+}
 
 
-def build(unit: UnitFacade, key_file: Path, slots: StreamSlots) -> ASGIApp:
+def build(unit: UnitFacade, key_file: Path, slots: StreamSlots) -> Gate:
     """Put the listener's application together. Raises ConfigError `api_key`."""
     keyring = Keyring(read_key(key_file))
     uploads = UploadSlots(MAX_UPLOADS)
@@ -91,20 +83,18 @@ def build(unit: UnitFacade, key_file: Path, slots: StreamSlots) -> ASGIApp:
         route
         for group in (StatusRoutes(unit, slots), JobRoutes(unit), PrinterRoutes(unit, slots))
         for route in group.routes()
-        if isinstance(route, Route) and (route.methods or set()) & _SHARED.get(route.path, set())
+        if not _SHARED.get(route.path, set()).isdisjoint(route.methods)
     ]
-    app = Starlette(
-        routes=[*PageRoutes(unit, keyring).routes(), *OctoPrintRoutes(unit, uploads).routes(), *shared],
-        exception_handlers={FabunitError: _on_error, HTTPException: _on_http_error, Exception: _on_bug},
-    )
-    app.router.redirect_slashes = False
-    return Gate(app, keyring)
+    routes = [*PageRoutes(unit, keyring).routes(), *OctoPrintRoutes(unit, uploads).routes(), *shared]
+    return Gate(Application(routes, _on_error, manual="docs/http.md"), keyring)
 
 
 class Gate:
     """Every request passes here: how often, who, and the headers of every answer."""
 
-    def __init__(self, app: ASGIApp, keyring: Keyring, now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, app: Application, keyring: Keyring, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._app = app
         self._keyring = keyring
         self._now_s = now_s
@@ -112,41 +102,37 @@ class Gate:
         self._failures = RateLimit(FAILURE_BURST, FAILURES_PER_S, what="wrong keys")
         self._running = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, request: Request) -> Response:
         """Answer one request."""
-
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *_HEADERS]
-            await send(message)
-
         try:
-            self._check(scope)
+            self._check(request)
         except FabunitError as error:
-            await _answer(scope["path"], error)(scope, receive, guarded)
-            return
-        self._running += 1
-        try:
-            await self._app(scope, receive, guarded)
-        finally:
-            self._running -= 1
+            response = _on_error(request, error)
+        else:
+            self._running += 1
+            request.on_end(self._leave)
+            response = await self._app(request)
+        response.headers.update(_HEADERS)
+        return response
 
-    def _check(self, scope: Scope) -> None:
-        client = str((scope.get("client") or ("unknown", 0))[0])
-        now_s, path = self._now_s(), scope["path"]
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    def _leave(self) -> None:
+        self._running -= 1
+
+    def _check(self, request: Request) -> None:
+        client = request.client or "unknown"
+        now_s, path, headers = self._now_s(), request.path, request.headers
         is_stop = path == STOP_PATH
         if not is_stop:
             self._requests.take(client, now_s)
             if self._running >= MAX_REQUESTS:
                 raise TooManyError(f"{MAX_REQUESTS} requests are running already", remedy="try again soon")
-        if (scope["method"], path) in PUBLIC:
+        if (request.method, path) in PUBLIC:
             if path == "/login":
                 self._failures.take(client, now_s)
             return
         self._failures.demand(client, now_s)
         try:
-            self._keyring.check(scope["method"], headers, _cookie(headers.get("cookie", "")))
+            self._keyring.check(request.method, headers, _cookie(headers.get("cookie", "")))
         except LockedError as error:
             if error.code == "unauthorised":
                 self._failures.take(client, now_s)
@@ -161,33 +147,10 @@ def _cookie(header: str) -> str | None:
     return None
 
 
-def _answer(path: str, error: FabunitError) -> Response:
+def _on_error(request: Request, error: FabunitError) -> Response:
     """Write a failure as the side that asked reads it. The body may not have been read: the connection closes."""
-    if path.startswith("/api/"):
+    if request.path.startswith("/api/"):
         return Response(
             error_document(error.to_dict()), error.http_status, {"connection": "close"}, "application/json"
         )
     return error_answer(error)
-
-
-async def _on_error(request: Request, error: Exception) -> Response:
-    if not isinstance(error, FabunitError):
-        raise error
-    return _answer(request.url.path, error)
-
-
-async def _on_http_error(request: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        raise error
-    if error.status_code == 404:
-        return _answer(
-            request.url.path, NotFoundError("there is no such path here", remedy="see docs/http.md")
-        )
-    usage = UsageError(f"{request.method} is not possible on this path", code="method")
-    usage.http_status = error.status_code
-    return _answer(request.url.path, usage)
-
-
-async def _on_bug(request: Request, _error: Exception) -> Response:
-    failed: dict[str, Any] = {"code": "internal", "remedy": "see `fabunit logs` for the cause"}
-    return _answer(request.url.path, FabunitError("the daemon failed on this request", **failed))

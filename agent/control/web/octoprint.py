@@ -6,9 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-from starlette.responses import Response
-from starlette.routing import Route
-
 from agent.control.answers import answer
 from agent.control.body import Body, read_json
 from agent.control.web import octoprint_documents as documents
@@ -16,14 +13,14 @@ from agent.control.web.access import refused
 from agent.control.web.upload import receive
 from agent.domain.errors import NotFoundError, RefusedError
 from agent.domain.job import Job, JobState, Reason
+from agent.http.application import Route
+from agent.http.response import Response
 from agent.storage.names import display_name
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.routing import BaseRoute
-
     from agent.control.unit import UnitFacade
     from agent.control.web.access import UploadSlots
+    from agent.http.request import Request
 
 _QUEUE_REMEDY = (
     "a print begins when it is its turn and the bed is clear: see the unit's page, or `fabunit status`"
@@ -62,7 +59,7 @@ class OctoPrintRoutes:
         self._unit = unit
         self._slots = slots
 
-    def routes(self) -> list[BaseRoute]:
+    def routes(self) -> list[Route]:
         """List the paths."""
         return [
             Route("/api/version", self.version, methods=["GET"]),
@@ -112,7 +109,7 @@ class OctoPrintRoutes:
                 "the printer is not disconnected from here", "on the unit: `fabunit printer disconnect`"
             )
         await self._unit.printer.connect(None)
-        return Response(status_code=204)
+        return Response(status=204)
 
     async def printer(self, _request: Request) -> Response:
         """Answer state and temperatures; 409 where the printer is away, as OctoPrint does."""
@@ -142,7 +139,7 @@ class OctoPrintRoutes:
             await self._unit.printer.resume()
         else:
             await self._unit.printer.pause()
-        return Response(status_code=204)
+        return Response(status=204)
 
     async def files(self, _request: Request) -> Response:
         """Answer the files of waiting jobs."""
@@ -172,7 +169,7 @@ class OctoPrintRoutes:
         body = await read_json(request, FileCommand)
         if body.command == "select" and body.print and job.state is JobState.HELD:
             await self._unit.queue.release(job.job_id)
-        return Response(status_code=204)
+        return Response(status=204)
 
     async def _cancel(self) -> None:
         """Put the wish on record first: it stays cancelled if the daemon dies now."""

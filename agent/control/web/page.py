@@ -6,19 +6,17 @@ from importlib import resources
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
-from starlette.responses import Response
-from starlette.routing import Route
 
 from agent.control.answers import answer
 from agent.control.body import Body, path_id, read_json
 from agent.control.web.access import COOKIE, LockedError
+from agent.http.application import Route
+from agent.http.response import Response
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.routing import BaseRoute
-
     from agent.control.unit import UnitFacade
     from agent.control.web.access import Keyring
+    from agent.http.request import Request
 
 # path → file of the package, and its type: nothing else can be named.
 FILES = {
@@ -53,7 +51,7 @@ class PageRoutes:
             path: ((folder / name).read_bytes(), media_type) for path, (name, media_type) in FILES.items()
         }
 
-    def routes(self) -> list[BaseRoute]:
+    def routes(self) -> list[Route]:
         """List the paths."""
         return [
             *(Route(path, self.file, methods=["GET"]) for path in FILES),
@@ -64,7 +62,7 @@ class PageRoutes:
 
     async def file(self, request: Request) -> Response:
         """Answer one of the page's files."""
-        data, media_type = self._files[request.url.path]
+        data, media_type = self._files[request.path]
         return Response(data, headers={"cache-control": "no-cache"}, media_type=media_type)
 
     async def login(self, request: Request) -> Response:
@@ -74,15 +72,13 @@ class PageRoutes:
                 "this is not the unit's key", code="wrong_key", remedy="it is in the unit's API key file"
             )
         response = answer({"unit": self._unit.identity.name})
-        response.set_cookie(
-            COOKIE, self._keyring.session, max_age=SESSION_S, path="/", httponly=True, samesite="strict"
-        )
+        response.set_cookie(COOKIE, self._keyring.session, max_age_s=SESSION_S)
         return response
 
     async def logout(self, _request: Request) -> Response:
         """Take the cookie away."""
         response = answer({})
-        response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+        response.set_cookie(COOKIE, "", max_age_s=0)
         return response
 
     async def picture(self, request: Request) -> Response:
@@ -90,6 +86,6 @@ class PageRoutes:
         job_id = path_id(request, "job")
         found = await self._unit.picture(job_id)
         if found is None:
-            return Response(status_code=204)
+            return Response(status=204)
         headers = {"cache-control": "private, max-age=3600"}
         return Response(found.data, headers=headers, media_type=found.media_type)

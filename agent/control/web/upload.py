@@ -15,10 +15,9 @@ from agent.storage.names import display_name
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from starlette.requests import Request
-
     from agent.control.unit import UnitFacade
     from agent.domain.job import Job
+    from agent.http.request import Request
 
 # Everything in a form that is no file.
 FIELD_BYTES = 64 * 1024

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from difflib import SequenceMatcher
 
 from agent.printer.replies.kinds import (
     ErrorSeverity,
@@ -126,6 +125,8 @@ def _damaged_refusal(text: str, lowered: str) -> tuple[Reply, ...]:
     letters = _NO_LETTER.sub("", lowered)
     if len(letters) < _LEAST_LETTERS:
         return ()
+    from difflib import SequenceMatcher  # noqa: PLC0415 - 0.2 MiB that only a damaged line needs
+
     for refusal in _REFUSALS:
         alike = SequenceMatcher(None, letters, refusal[: len(letters) + 2], autojunk=False).ratio()
         if alike >= _ALIKE:

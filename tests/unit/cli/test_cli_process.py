@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
+import structlog
 
 from agent.cli.main import COMMANDS, LazyGroup, load, main, report, wants_json
 from agent.domain.errors import ConfigError, FabunitError
@@ -31,7 +32,7 @@ def loaded(code: str) -> set[str]:
     return set(result.stdout.splitlines()[-1].split())
 
 
-HEAVY = {"pydantic", "asyncio", "structlog", "starlette", "uvicorn", "rich", "serial", "sqlite3"}
+HEAVY = {"pydantic", "asyncio", "structlog", "h11", "rich", "serial", "sqlite3"}
 
 
 def test_the_entry_point_loads_only_click() -> None:
@@ -165,8 +166,12 @@ def test_errors_carry_their_own_exit_code(capsys: pytest.CaptureFixture[str]) ->
 
 def test_a_fault_of_ours_is_reported_not_hidden(cli: Cli, served: Served) -> None:
     served.unit.queue.jobs = [object()]  # type: ignore[list-item] # a fault in the daemon
-    error = cli.json("jobs", code=1)["error"]
+    with structlog.testing.capture_logs() as logged:
+        error = cli.json("jobs", code=1)["error"]
     assert error["code"] == "internal"
+    assert [(entry["event"], entry["path"], entry["exc_info"]) for entry in logged] == [
+        ("request failed", "/v1/jobs", True)
+    ]
 
 
 def test_ctrl_c_is_130_and_quiet(cli: Cli, served: Served) -> None:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.control.body import JSON_LIMIT_BYTES
-from agent.control.http import HEADER_LIMIT_BYTES
+from agent.http.connection import HEADER_LIMIT_BYTES
 from tests.unit.control.fake_unit import printing_unit
 from tests.unit.control.served import Served, read_all, serve
 

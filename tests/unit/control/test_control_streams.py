@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.control import http as http_module
+from agent.control import api
 from agent.control.client import ControlClient
 from agent.control.listener import ListenError
 from agent.control.server import ControlServer
 from agent.control.streams import MAX_STREAMS
 from agent.domain.errors import FabunitError, RefusedError
+from agent.http import connection as http_connection
+from agent.http.server import STOP_BUDGET_S
 from tests.unit.control.fake_unit import FakeUnit, printing_unit
 from tests.unit.control.served import DEADLINE_S, Served, serve
 
@@ -99,7 +101,7 @@ def test_all_streams_end_when_the_server_stops() -> None:
         for thread in threads:
             thread.join(DEADLINE_S)
             assert not thread.is_alive()
-        assert time.monotonic() - began < http_module.STOP_BUDGET_S + 1
+        assert time.monotonic() - began < STOP_BUDGET_S + 1
 
 
 def test_streams_are_bounded_and_a_closed_one_makes_room(served: Served) -> None:
@@ -140,7 +142,7 @@ def test_a_failure_in_the_middle_of_a_stream_reaches_the_reader(served: Served) 
 def test_an_emergency_stop_passes_a_crowd_that_waits_for_the_database(served: Served) -> None:
     gate = served.in_loop(asyncio.Event)
     served.unit.queue.gate = gate
-    crowd = [served.connect() for _ in range(http_module.MAX_REQUESTS)]
+    crowd = [served.connect() for _ in range(api.MAX_REQUESTS)]
     for connection in crowd:
         connection.sendall(b"GET /v1/jobs HTTP/1.1\r\nHost: x\r\n\r\n")
 
@@ -162,13 +164,13 @@ def test_an_emergency_stop_passes_a_crowd_that_waits_for_the_database(served: Se
 
 
 def test_a_connection_that_asks_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_module, "IDLE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(http_connection, "IDLE_TIMEOUT_S", 0.05)
     with serve(printing_unit()) as served, served.connect() as silent:
         assert silent.recv(1) == b""
 
 
 def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_module, "MAX_CONNECTIONS", 2)
+    monkeypatch.setattr(api, "MAX_CONNECTIONS", 2)
     with serve(printing_unit()) as served, served.connect(), served.connect():
         eventually(lambda: _is_turned_away(served))
 

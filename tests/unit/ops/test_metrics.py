@@ -98,6 +98,6 @@ LATE = ["prometheus_client", "agent.control.web", "agent.ops.metrics", "agent.op
 
 @pytest.mark.parametrize("name", LATE)
 def test_a_daemon_with_shut_doors_does_not_load_them(name: str) -> None:
-    code = "import json, sys, agent.app, agent.control.http; print(json.dumps(sorted(sys.modules)))"
+    code = "import json, sys, agent.app, agent.control.api; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert name not in json.loads(done.stdout)

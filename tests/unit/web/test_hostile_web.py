@@ -76,7 +76,7 @@ def login(web: Web) -> str:
     assert answer.status == 200
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie
-    assert "SameSite=strict" in cookie
+    assert "SameSite=Strict" in cookie
     return cookie.split(";")[0]
 
 
