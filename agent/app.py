@@ -42,6 +42,7 @@ from agent.jobs.queue import Queue
 from agent.jobs.seal import ReceiptSigner
 from agent.log import LogPlan, configure_logging
 from agent.ops.backup_keeper import BackupKeeper
+from agent.ops.heap import use_one_heap
 from agent.ops.host_watch import HostWatch
 from agent.ops.logring import LogRing, RotatingFile
 from agent.ops.restarts import Restarts
@@ -327,6 +328,7 @@ def run_daemon(config: Path | None, socket: Path | None) -> int:
     """
     started_s = time.monotonic()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    use_one_heap()
     faulthandler.enable()  # the watchdog's SIGABRT leaves in the journal where every thread stood
     socket = socket or paths.default_socket()
     notifier = Notifier.from_environ()

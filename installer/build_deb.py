@@ -116,7 +116,7 @@ def _make_environment(target: Target, tree: Path) -> None:
     # The interpreter is named with its version: a running daemon never gets modules of the next one.
     script = tree / "bin/fabunit"
     script.write_text(
-        f"#!{target.home}/bin/python -I\nimport sys\n\nfrom agent.cli.main import main\n\nsys.exit(main())\n"
+        f"#!{target.home}/bin/python -I\nimport sys\n\nfrom agent.cli.start import main\n\nsys.exit(main())\n"
     )
     script.chmod(0o755)
 

@@ -110,12 +110,8 @@ class LazyGroup(click.Group):
             outcome = super().main(arguments, prog_name or "fabunit", standalone_mode=False, **extra)
         except click.Abort:
             sys.exit(INTERRUPTED)
-        except click.ClickException as error:
-            sys.exit(_report_usage(error, as_json=as_json))
-        except FabunitError as error:
-            sys.exit(report(error, as_json=as_json))
         except Exception as error:  # noqa: BLE001 - the top of the process: a bug is reported, never a bare traceback
-            sys.exit(_report_bug(error, as_json=as_json))
+            sys.exit(fail(error, as_json=as_json))
         sys.exit(outcome if isinstance(outcome, int) else 0)
 
 
@@ -134,6 +130,15 @@ def wants_json(arguments: Sequence[str]) -> bool:
     """Tell whether errors must be JSON, even those of a command line that cannot be parsed."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return "--json" in options
+
+
+def fail(error: Exception, *, as_json: bool) -> int:
+    """Write any failure the way the caller reads it; returns the exit code."""
+    if isinstance(error, click.ClickException):
+        return _report_usage(error, as_json=as_json)
+    if isinstance(error, FabunitError):
+        return report(error, as_json=as_json)
+    return _report_bug(error, as_json=as_json)
 
 
 def report(error: FabunitError, *, as_json: bool) -> int:

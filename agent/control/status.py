@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent.control.documents import (
-    StatusDocument,
     counts_by_state,
     job_document,
     printer_document,
@@ -18,6 +17,7 @@ from agent.domain.printer import PrinterState
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from agent.control.document_types import StatusDocument
     from agent.control.unit import UnitIdentity
     from agent.domain.job import Job
     from agent.domain.printer import PrinterSnapshot, Sample

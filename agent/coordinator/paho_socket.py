@@ -19,7 +19,9 @@ class TrackedClient(Client):
         self.connecting: socket.socket | None = None
 
     def _create_socket_connection(self) -> socket.socket:
-        self.connecting = super()._create_socket_connection()
+        # As bytes: for a text Python loads the tables of international names, 0.3 MiB, even for an address.
+        host: Any = self.host.encode("ascii") if self.host.isascii() else self.host
+        self.connecting = socket.create_connection((host, self.port), self.connect_timeout)
         return self.connecting
 
 

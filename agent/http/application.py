@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from agent.http.request import Request
     from agent.http.response import Response
 
-_PARAMETER = re.compile(r"\{([a-z]+)(:path)?\}")
 _log = structlog.get_logger("http")
 
 
@@ -27,26 +25,29 @@ class WrongMethodError(UsageError):
     http_status = 405
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Route:
-    """An endpoint at a path. `{id}` is one segment, `{name:path}` all that follows; GET takes HEAD, too."""
+    """An endpoint at a path. `{id}` is one segment, `{name:path}` at its end all that follows; GET takes HEAD, too."""
 
     path: str
     endpoint: Callable[[Request], Awaitable[Response]]
     methods: Sequence[str] = ("GET",)
-    pattern: re.Pattern[str] = field(init=False)
 
-    def __post_init__(self) -> None:
-        """Compile the path."""
-        parts, at = [], 0
-        for found in _PARAMETER.finditer(self.path):
-            parts += [
-                re.escape(self.path[at : found.start()]),
-                f"(?P<{found[1]}>{'.*' if found[2] else '[^/]+'})",
-            ]
-            at = found.end()
-        parts.append(re.escape(self.path[at:]))
-        object.__setattr__(self, "pattern", re.compile("".join(parts), re.DOTALL))
+    def match(self, path: str) -> dict[str, str] | None:
+        """Return the parameters in a path, None for another path."""
+        wanted = self.path.split("/")
+        given = path.split("/", len(wanted) - 1 if wanted[-1].endswith(":path}") else -1)
+        if len(wanted) != len(given):
+            return None
+        found: dict[str, str] = {}
+        for pattern, segment in zip(wanted, given, strict=True):
+            if pattern.startswith("{"):
+                if not segment:
+                    return None
+                found[pattern[1:-1].removesuffix(":path")] = segment
+            elif pattern != segment:
+                return None
+        return found
 
     def takes(self, method: str) -> bool:
         """Tell whether it answers this method."""
@@ -87,11 +88,11 @@ class Application:
         """Find the route and set the path's parameters. Raises NotFoundError, WrongMethodError."""
         others: list[str] = []
         for route in self.routes:
-            found = route.pattern.fullmatch(request.path)
+            found = route.match(request.path)
             if found is None:
                 continue
             if route.takes(request.method):
-                request.path_params = found.groupdict()
+                request.path_params = found
                 return route
             others += route.methods
         if others:

@@ -13,7 +13,7 @@ from agent.http.application import Route
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from agent.control.documents import StatusDocument
+    from agent.control.document_types import StatusDocument
     from agent.control.streams import StreamSlots
     from agent.control.unit import UnitFacade
     from agent.http.request import Request

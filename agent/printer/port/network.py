@@ -6,12 +6,14 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from serial import rfc2217
 
 from agent.domain.errors import PortError
 from agent.printer.port.protocol import READ_LIMIT
+
+if TYPE_CHECKING:
+    from serial import rfc2217
 
 CONNECT_TIMEOUT_S = 5.0
 """A device server in the same network answers in milliseconds; a sleeping one wakes within seconds."""
@@ -136,6 +138,8 @@ def connect_rfc2217(spec: str, baud: int) -> NetworkPort:
 
     pyserial's client has a reader thread and no descriptor, so two pumps carry its bytes over a socket pair.
     """
+    from serial import rfc2217  # noqa: PLC0415 - few need it, and it is large
+
     address(spec)
     try:
         remote = rfc2217.Serial(spec, baudrate=baud, timeout=PUMP_WAIT_S)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import getpass
 import grp
 import os
 import socket
@@ -130,6 +129,8 @@ def _denied(path: str) -> PortError:
         group = grp.getgrgid(Path(path).stat().st_gid).gr_name
     user = "USER"
     with contextlib.suppress(OSError, KeyError):
+        import getpass  # noqa: PLC0415 - only for this error
+
         user = getpass.getuser()
     if group == "root":
         remedy = f"give the user {user} access to {path}, for example with a udev rule"

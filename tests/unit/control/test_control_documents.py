@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.control import documents
+from agent.control import document_types, documents
 from agent.control.answers import encode
 from agent.control.api import build_app
 from agent.control.documents import samples_document
@@ -71,10 +71,10 @@ def shape_faults(value: Any, hint: Any, path: str = "$") -> list[str]:
 def test_documents_have_exactly_the_fields_of_their_types() -> None:
     unit = with_prompt(printing_unit(now_s=160.0))
     status = status_document(parts(unit, samples=unit.printer.telemetry))
-    assert shape_faults(status, documents.StatusDocument) == []
-    assert shape_faults(status["queue"]["jobs"][0], documents.JobDocument) == []
-    assert shape_faults(documents.print_document(make_print("p-1")), documents.PrintDocument) == []
-    assert shape_faults(documents.event_document(make_event(1)), documents.EventDocument) == []
+    assert shape_faults(status, document_types.StatusDocument) == []
+    assert shape_faults(status["queue"]["jobs"][0], document_types.JobDocument) == []
+    assert shape_faults(documents.print_document(make_print("p-1")), document_types.PrintDocument) == []
+    assert shape_faults(documents.event_document(make_event(1)), document_types.EventDocument) == []
 
 
 def test_every_document_is_json_with_plain_strings() -> None:
@@ -160,4 +160,4 @@ def test_the_reference_describes_every_field(name: str) -> None:
     section = re.search(rf"^### {name}$(.*?)(?=^##|\Z)", REFERENCE, re.MULTILINE | re.DOTALL)
     assert section is not None, f"no section {name}"
     described = set(re.findall(r"^\| `([a-z0-9_]+)`", section[1], re.MULTILINE))
-    assert described == set(get_type_hints(getattr(documents, name)))
+    assert described == set(get_type_hints(getattr(document_types, name)))
