@@ -12,6 +12,7 @@ from agent import __version__
 from agent.domain.errors import FabunitError
 from agent.ops.bundle.redaction import Redactor, secret_values
 from agent.ops.doctor import programs
+from agent.ops.doctor.secrets import at_rest
 from agent.storage.inspection import inspect, newest_events
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def known_secrets(subject: Subject, environ: Mapping[str, str]) -> Redactor:
     """Return a redactor that knows every secret this unit can have."""
     secrets = secret_values(environ)
     unit = subject.configured or subject.defaults
-    secrets += [_text(path, _SECRET_BYTES) for path in unit.secrets]
+    secrets += [_text(place, _SECRET_BYTES) for path in unit.secrets for place in {path, at_rest(path)}]
     for folder in (unit.state_dir, unit.state_dir / "coordinator"):
         secrets += [_text(path, _SECRET_BYTES) for path in _matching(folder, "*.key")]
     credentials = environ.get("CREDENTIALS_DIRECTORY", "")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from agent.ops.doctor.accounts import daemon_uid, group_name, groups_of, user_name
 from agent.ops.doctor.finding import Finding, Level, ok
 
 if TYPE_CHECKING:
@@ -42,25 +41,25 @@ class AccessFacts:
 
 def look(state_dir: Path, port: str | None, socket: Path) -> AccessFacts:
     """Read the facts."""
-    uid = _owner(state_dir)
-    user = _user(uid)
+    uid = daemon_uid(state_dir)
+    user = user_name(uid)
     device = _status(port) if port else None
     state = _status(state_dir)
     control = _status(socket)
     return AccessFacts(
         user=user,
-        me=_user(os.geteuid()),
-        user_groups=_groups(user),
+        me=user_name(os.geteuid()),
+        user_groups=groups_of(user),
         port=port or "",
-        port_group=_group(device.st_gid) if device else None,
-        is_port_open=device is not None and _may_use(device, uid, _groups(user)),
+        port_group=group_name(device.st_gid) if device else None,
+        is_port_open=device is not None and _may_use(device, uid, groups_of(user)),
         state_dir=str(state_dir),
         state_mode=stat.S_IMODE(state.st_mode) if state else None,
         is_state_writable=state is not None
         and state.st_uid == uid
         and state.st_mode & _OWNER_RWX == _OWNER_RWX,
         socket=str(socket),
-        socket_group=_group(control.st_gid) if control else "fabunit",
+        socket_group=group_name(control.st_gid) if control else "fabunit",
         is_socket_open=None if control is None else os.access(socket, os.R_OK | os.W_OK),
     )
 
@@ -138,19 +137,9 @@ def _may_use(device: os.stat_result, uid: int, groups: frozenset[str]) -> bool:
         return True
     if device.st_uid == uid:
         return mode & 0o600 == 0o600
-    if _group(device.st_gid) in groups:
+    if group_name(device.st_gid) in groups:
         return mode & 0o060 == 0o060
     return mode & 0o006 == 0o006
-
-
-def _owner(directory: Path) -> int:
-    found = _status(directory)
-    if found is not None:
-        return found.st_uid
-    try:
-        return pwd.getpwnam("fabunit").pw_uid
-    except KeyError:
-        return os.geteuid()
 
 
 def _status(path: Path | str) -> os.stat_result | None:
@@ -158,25 +147,3 @@ def _status(path: Path | str) -> os.stat_result | None:
         return os.stat(path)  # noqa: PTH116 - takes both kinds of path
     except OSError:
         return None
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _group(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)
-
-
-def _groups(user: str) -> frozenset[str]:
-    try:
-        account = pwd.getpwnam(user)
-    except KeyError:
-        return frozenset()
-    return frozenset(_group(gid) for gid in os.getgrouplist(user, account.pw_gid))

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _GIB = 1 << 30
+# Some jobs' worth above the limit: time to act before the first one is refused.
+NEARLY_FULL = 3
+_LARGEST = "sudo du -xh / | sort -h | tail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,6 @@ class DiskFacts:
     state_dir: str
     free_bytes: int | None
     min_free_bytes: int
-    is_read_only: bool = False
     verdict: str = ""
     error: str = ""
     damaged: tuple[str, ...] = ()
@@ -47,7 +49,6 @@ def look(state_dir: Path, min_free_bytes: int) -> DiskFacts:
         str(state_dir),
         figures.f_bavail * figures.f_frsize,
         min_free_bytes,
-        is_read_only=bool(figures.f_flag & os.ST_RDONLY),
         verdict=verdict,
         error=error,
         damaged=tuple(
@@ -65,15 +66,6 @@ def judge(facts: DiskFacts) -> list[Finding]:
 def _judge_space(facts: DiskFacts) -> list[Finding]:
     if facts.free_bytes is None:
         return []
-    if facts.is_read_only:
-        return [
-            Finding(
-                "disk",
-                Level.ERROR,
-                f"the disk that holds {facts.state_dir} is mounted read-only: a failing SD card does that",
-                "dmesg | grep -i -e mmc -e ext4   (then replace the card; the state directory can be copied over)",
-            )
-        ]
     told = f"{facts.free_bytes / _GIB:.1f} GiB free in {facts.state_dir}"
     if facts.free_bytes < facts.min_free_bytes:
         return [
@@ -81,8 +73,15 @@ def _judge_space(facts: DiskFacts) -> list[Finding]:
                 "disk",
                 Level.ERROR,
                 f"{told}: below limits.min_free_bytes ({facts.min_free_bytes >> 20} MiB), no new jobs are taken",
-                f"sudo apt-get clean && sudo journalctl --vacuum-size=50M && sudo du -xh / | sort -h | tail   "
+                f"sudo apt-get clean && sudo journalctl --vacuum-size=50M && {_LARGEST}   "
                 f"(jobs that are over keep their files: see du -sh {facts.state_dir}/*)",
+            )
+        ]
+    if facts.free_bytes < facts.min_free_bytes * NEARLY_FULL:
+        least = f"new jobs are refused below {facts.min_free_bytes >> 20} MiB"
+        return [
+            Finding(
+                "disk", Level.WARNING, f"{told}: nearly full; {least}", f"sudo apt-get clean && {_LARGEST}"
             )
         ]
     return [ok("disk", told)]

@@ -11,13 +11,20 @@ from agent.ops.doctor import (
     configuration,
     daemon,
     disk,
+    exposure,
+    filesystem,
+    hangup,
     installation,
     machine,
     port,
     programs,
     records,
+    secrets,
     slicers,
+    trust,
+    watchdog,
 )
+from agent.ops.doctor.accounts import daemon_uid, user_name
 from agent.ops.doctor.finding import Finding, Report
 from agent.ops.host import read_host
 
@@ -66,8 +73,8 @@ def examine(
     found: list[Finding] = []
     version = status["unit"]["version"] if status is not None else None
     found += installation.judge(installation.look(__version__, version, subject.root))
-    secrets = subject.configured.secrets if subject.configured is not None else None
-    found += configuration.judge(configuration.look(subject.config, secrets, subject.config_failure))
+    found += configuration.judge(configuration.look(subject.config, subject.config_failure))
+    found += _judge_files(subject, unit)
     if subject.configured is not None:
         found += configuration.judge_profile(
             configuration.look_at_profile(unit.profile, paths.profiles_dirs())
@@ -75,16 +82,28 @@ def examine(
     found += daemon.judge(daemon.DaemonFacts(name, status, subject.learned, subject.failure))
     seen = port.look(_spec(unit, status), pid, subject.root)
     found += port.judge(seen)
+    found += hangup.judge(hangup.look(seen.device, is_held=seen.is_ours and not seen.is_pseudo))
     found += port.judge_thieves(port.look_for_thieves("" if seen.is_network else seen.device, run))
     found += access.judge(
         access.look(unit.state_dir, None if seen.is_network else seen.device, subject.socket)
     )
     found += disk.judge(disk.look(unit.state_dir, unit.min_free_bytes))
+    found += filesystem.judge(filesystem.look(unit.state_dir, subject.root))
     found += machine.judge(machine.with_vcgencmd(read_host(unit.state_dir, subject.root), run))
+    found += watchdog.judge(watchdog.look(subject.root, run))
+    found += exposure.judge(exposure.look(name, run))
     found += records.judge(records.look(name, unit.state_dir, subject.root, run))
     if with_slicers:
         found += slicers.judge(slicers.look())
     return Report(tuple(found))
+
+
+def _judge_files(subject: Subject, unit: Configured) -> list[Finding]:
+    """Judge who may read the secrets, and who may change what the daemon obeys."""
+    folder = subject.config.parent if subject.config is not None else None
+    obeyed = [subject.config, folder, *paths.profiles_dirs()]
+    user = user_name(daemon_uid(unit.state_dir))
+    return [*secrets.judge(secrets.look(unit.secrets, user)), *trust.judge(trust.look(obeyed))]
 
 
 def _spec(unit: Configured, status: Mapping[str, Any] | None) -> str:

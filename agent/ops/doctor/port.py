@@ -25,8 +25,9 @@ _LASTING = ("/dev/serial/by-id/", "/dev/serial/by-path/", "/dev/fabunit/")
 class PortFacts:
     """`spec` is `[printer] port`, `device` what it leads to ("" for none), `identity` its lasting name.
 
-    `holders` are programs that have it open, the daemon left out. `latency_ms` only where the adapter has a timer;
-    `is_suspending`: the kernel may switch the USB device off. `found` are the ports this machine has.
+    `holders` are programs that have it open, the daemon left out; `is_ours`: the daemon is seen to have it open.
+    `latency_ms` only where the adapter has a timer; `is_suspending`: the kernel may switch the USB device off.
+    `found` are the ports this machine has.
     """
 
     spec: str
@@ -39,6 +40,7 @@ class PortFacts:
     is_network: bool = False
     found: tuple[str, ...] = ()
     is_pseudo: bool = False
+    is_ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +71,16 @@ def look(spec: str, daemon_pid: int | None, root: Path) -> PortFacts:
 def look_device(device: str, identity: str, tty_name: str, daemon_pid: int | None, root: Path) -> PortFacts:
     """Read the facts about one device; `root` holds `proc` and `sys`."""
     tty = root / "sys" / "class" / "tty" / tty_name / "device"
+    open_in = holders(Path(device), root / "proc")
     return PortFacts(
         spec=device,
         device=device,
         identity=identity,
-        holders=tuple(holder for holder in holders(Path(device), root / "proc") if holder.pid != daemon_pid),
+        holders=tuple(holder for holder in open_in if holder.pid != daemon_pid),
         latency_ms=_latency_ms(tty),
         is_suspending=_is_suspending(tty),
         is_pseudo=device.startswith("/dev/pts/"),
+        is_ours=any(holder.pid == daemon_pid for holder in open_in),
     )
 
 
