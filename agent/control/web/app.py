@@ -18,7 +18,12 @@ from agent.control.web.access import (
     UploadSlots,
     read_key,
 )
-from agent.control.web.octoprint import OctoPrintRoutes, error_document
+from agent.control.web.octoprint import (
+    UPLOAD_PATH,
+    OctoPrintRoutes,
+    error_document,
+    error_text,
+)
 from agent.control.web.page import PUBLIC, PageRoutes
 from agent.domain.errors import FabunitError
 from agent.http.application import Application
@@ -41,6 +46,9 @@ REQUEST_BURST, REQUESTS_PER_S = 200, 20.0
 FAILURE_BURST, FAILURES_PER_S = 10, 1 / 30
 """Ten wrong keys, then two a minute: guessing 16 characters takes longer than the printer lives."""
 STOP_PATH = "/v1/stop"
+# They put the body of a failed request into their window as it is: people read a sentence there, not JSON. Seen in
+# PrusaSlicer 2.5's own window; OrcaSlicer does the same, Cura's plug-in for plain text only, the first 100 characters.
+_SHOW_TEXT = ("PrusaSlicer/", "OrcaSlicer/", "SuperSlicer/", "Cura/")
 # What a person does from the page. Raw G-code, heating, moving and ports stay with the control socket.
 _SHARED = {
     "/v1/status": {"GET"},
@@ -149,8 +157,12 @@ def _cookie(header: str) -> str | None:
 
 def _on_error(request: Request, error: FabunitError) -> Response:
     """Write a failure as the side that asked reads it. The body may not have been read: the connection closes."""
-    if request.path.startswith("/api/"):
-        return Response(
-            error_document(error.to_dict()), error.http_status, {"connection": "close"}, "application/json"
-        )
-    return error_answer(error)
+    if not request.path.startswith("/api/"):
+        return error_answer(error)
+    headers = {"connection": "close"}
+    if request.headers.get("user-agent", "").startswith(_SHOW_TEXT):
+        # For a refused upload Cura reads 409 as "a file of this name is printing", and hides the reason.
+        is_refused_upload = request.path == UPLOAD_PATH and error.http_status == 409
+        status = 503 if is_refused_upload else error.http_status
+        return Response(error_text(error).encode(), status, headers, "text/plain")
+    return Response(error_document(error), error.http_status, headers, "application/json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from agent.control.answers import answer
@@ -11,7 +11,7 @@ from agent.control.body import Body, read_json
 from agent.control.web import octoprint_documents as documents
 from agent.control.web.access import refused
 from agent.control.web.upload import receive
-from agent.domain.errors import NotFoundError, RefusedError
+from agent.domain.errors import FabunitError, NotFoundError, RefusedError
 from agent.domain.job import Job, JobState, Reason
 from agent.http.application import Route
 from agent.http.response import Response
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agent.control.web.access import UploadSlots
     from agent.http.request import Request
 
+UPLOAD_PATH = "/api/files/local"
 _QUEUE_REMEDY = (
     "a print begins when it is its turn and the bed is clear: see the unit's page, or `fabunit status`"
 )
@@ -74,8 +75,8 @@ class OctoPrintRoutes:
             Route("/api/job", self.job, methods=["GET"]),
             Route("/api/job", self.command, methods=["POST"]),
             Route("/api/files", self.files, methods=["GET"]),
-            Route("/api/files/local", self.files, methods=["GET"]),
-            Route("/api/files/local", self.upload, methods=["POST"]),
+            Route(UPLOAD_PATH, self.files, methods=["GET"]),
+            Route(UPLOAD_PATH, self.upload, methods=["POST"]),
             Route("/api/files/sdcard", self.sdcard, methods=["POST"]),
             Route("/api/files/local/{name:path}", self.file, methods=["GET"]),
             Route("/api/files/local/{name:path}", self.select, methods=["POST"]),
@@ -192,7 +193,11 @@ class OctoPrintRoutes:
         return max(jobs, key=lambda job: job.created_ms)
 
 
-def error_document(document: dict[str, Any]) -> bytes:
-    """Write a failure as OctoPrint does; slicers show the text to the person."""
-    said = "; ".join(part for part in (document["message"], document["remedy"]) if part)
-    return json.dumps({"error": said, "code": document["code"]}).encode()
+def error_text(error: FabunitError) -> str:
+    """Write a failure as one sentence for a person."""
+    return "; ".join(part for part in (error.message, error.remedy) if part)
+
+
+def error_document(error: FabunitError) -> bytes:
+    """Write a failure as OctoPrint does."""
+    return json.dumps({"error": error_text(error), "code": error.code}).encode()

@@ -56,6 +56,17 @@ class Web:
             found = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, found, response.read())
 
+    def replay(self, *pieces: bytes) -> Answer:
+        """Send a recorded request, each piece in a packet of its own, and read the answer; the connection may stay."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE_S) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for piece in pieces:
+                connection.sendall(piece)
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            found = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, found, response.read())
+
     def raw(self, data: bytes) -> bytes:
         """Send bytes, read everything until the server closes."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE_S) as connection:
@@ -68,10 +79,10 @@ class Web:
 
 
 @contextlib.contextmanager
-def served_web(unit: FakeUnit, folder: Path) -> Iterator[Web]:
+def served_web(unit: FakeUnit, folder: Path, key: str = KEY) -> Iterator[Web]:
     """Serve for the time of a with block."""
     key_file = folder / "api.key"
-    key_file.write_text(KEY + "\n")
+    key_file.write_text(key + "\n")
     key_file.chmod(0o600)
     ready = threading.Event()
     found: list[tuple[Door, asyncio.AbstractEventLoop]] = []
