@@ -84,15 +84,21 @@ def _configured(settings: Settings) -> Configured:
     )
 
 
-def default_config() -> Path | None:
-    """Return the configuration in use, else the only one of a unit that runs as a service."""
+def default_config(folder: Path = _SYSTEM_CONFIG) -> Path | None:
+    """Return the configuration in use, else the only one of a unit that runs as a service. Raises UsageError."""
+    from agent.domain.errors import UsageError
     from agent.paths import default_config as usual
 
     found = usual()
     if found is not None:
         return found
-    units = sorted(_SYSTEM_CONFIG.glob("*.toml"))
-    return units[0] if len(units) == 1 else None
+    units = sorted(folder.glob("*.toml"))
+    if len(units) > 1:
+        raise UsageError(
+            f"this machine has {len(units)} units: {', '.join(unit.stem for unit in units)}",
+            remedy=f"name one: --config {units[0]}",
+        )
+    return units[0] if units else None
 
 
 def _text(document: dict[str, Any]) -> str:

@@ -9,7 +9,9 @@ import math
 import os
 import socket
 import struct
+import sys
 import threading
+import time
 import urllib.request
 import zlib
 from pathlib import Path
@@ -23,8 +25,8 @@ from tests.unit.web.slicer_requests import CURL_BOUNDARY, prusaslicer_upload
 from tests.unit.web.test_slicers import answered
 
 KEY = "a-key-of-this-bench-0123"
-# One upload of this size must not make the daemon grow by more than its buffers.
-UPLOAD_BYTES = 96 << 20
+# An upload must not make the daemon grow by more than its buffers, whatever its size.
+UPLOADS_BYTES = (96 << 20, pytest.param(1 << 30, marks=pytest.mark.slow))
 GROWTH_BYTES = 12 << 20
 
 
@@ -101,7 +103,17 @@ def resident_bytes(pid: int, name: str) -> int:
     raise AssertionError(name)
 
 
-def test_a_large_upload_takes_no_memory(web: WebRig) -> None:
+def processor_s(pid: int) -> float:
+    """User and system time so far, of all threads (proc(5), fields 14 and 15)."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("size_bytes", UPLOADS_BYTES, ids=lambda size_bytes: f"{size_bytes >> 20} MiB")
+def test_a_large_upload_takes_no_memory(web: WebRig, size_bytes: int) -> None:
+    """`pytest -s -m slow -k takes_no_memory tests/integration/test_web.py` prints the figures of docs/http.md."""
+    limits = f"min_free_bytes = 0\nmax_artefact_bytes = {size_bytes * 2}\n"
+    web.rig.config.write_text(web.rig.config.read_text().replace("min_free_bytes = 0\n", limits))
     web.rig.start_daemon()
     web.rig.until(web._listens, "the listener is open")
     assert web.rig.daemon is not None
@@ -113,13 +125,14 @@ def test_a_large_upload_takes_no_memory(web: WebRig) -> None:
     begin, _, end = form.rpartition(f"\r\n--{CURL_BOUNDARY}--".encode())
     tail = f"\r\n--{CURL_BOUNDARY}--".encode() + end
     piece = (b"; " + b"x" * 61 + b"\n") * 4096
-    count = UPLOAD_BYTES // len(piece)
+    count = size_bytes // len(piece)
     length = len(begin) + count * len(piece) + len(tail)
     head = b"\r\n".join(
         line if not line.startswith(b"Content-Length") else b"Content-Length: %d" % length
         for line in head.split(b"\r\n")
     )
     digest = hashlib.sha256()
+    began_s, used_s = time.monotonic(), processor_s(pid)
     with socket.create_connection(("127.0.0.1", web.port), timeout=60) as connection:
         connection.sendall(head + b"\r\n\r\n" + begin)
         for _ in range(count):
@@ -132,7 +145,12 @@ def test_a_large_upload_takes_no_memory(web: WebRig) -> None:
     status, document = answered(bytes(received))
     assert status == 201
     assert document["files"]["local"]["hash"] == digest.hexdigest()
-    assert resident_bytes(pid, "VmHWM") - before < GROWTH_BYTES
+    after = resident_bytes(pid, "VmHWM")
+    sys.stdout.write(
+        f"{size_bytes >> 20} MiB: peak {before >> 20} MiB before, {after >> 20} MiB after, "
+        f"{time.monotonic() - began_s:.1f} s, {processor_s(pid) - used_s:.1f} s of processor time\n"
+    )
+    assert after - before < GROWTH_BYTES
 
 
 def test_figures_on_the_control_socket(web: WebRig) -> None:
@@ -225,6 +243,9 @@ def test_a_person_with_a_browser(web: WebRig, tmp_path: Path) -> None:
         browser.click("#confirm-yes")
         browser.until("document.querySelector('#state').textContent === 'halted'")
         assert web.rig.printer_state() == "halted"
+        web.rig.tell_printer("reset")
+        browser.click("#connect")
+        browser.until("document.querySelector('#state').textContent === 'ready'")
         web.rig.kill_daemon()
         browser.until("!document.querySelector('#lost').hidden")
         web.rig.start_daemon()

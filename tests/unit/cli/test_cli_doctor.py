@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli.doctor import default_config
+from agent.domain.errors import UsageError
 from agent.domain.events import ClockState
 from tests.unit.cli.conftest import Cli
 from tests.unit.control.fake_unit import make_event
@@ -52,6 +54,19 @@ def test_a_broken_configuration_is_a_finding_with_its_line(lonely: Cli, config: 
     found = next(finding for finding in document["findings"] if finding["check"] == "config")
     assert "line 2" in found["message"]
     assert found["remedy"].startswith(f"sudoedit {config}")
+
+
+def test_of_several_units_one_has_to_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the defaults it would report on a unit nobody has."""
+    monkeypatch.delenv("FABUNIT_CONFIG", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
+    assert default_config(tmp_path) is None
+    (tmp_path / "big.toml").touch()
+    assert default_config(tmp_path) == tmp_path / "big.toml"
+    (tmp_path / "mk3s.toml").touch()
+    with pytest.raises(UsageError, match="2 units: big, mk3s") as raised:
+        default_config(tmp_path)
+    assert raised.value.remedy == f"name one: --config {tmp_path}/big.toml"
 
 
 def test_a_bundle(cli: Cli, config: Path, tmp_path: Path) -> None:

@@ -49,9 +49,9 @@
       });
       if (response.ok) return true;
       const answer = await response.json().catch(() => ({}));
-      if (answer.error && answer.error.code === "login_needed") return showLogin();
-      const error = answer.error || { message: `the unit answered ${response.status}` };
-      toast([error.message, error.remedy].filter(Boolean).join(". "));
+      if ((answer.error?.code || answer.code) === "login_needed") return showLogin();
+      const error = answer.error || `the unit answered ${response.status}`;
+      toast(typeof error === "string" ? error : [error.message, error.remedy].filter(Boolean).join(". "));
     } catch {
       toast("The unit cannot be reached.");
     }
@@ -131,11 +131,13 @@
     byId("print-title").textContent = job ? job.name : printer.state === "idle" ? "Nothing prints" : WORDS[printer.state]?.[0] || printer.state;
     const told = printer.message || (printer.state === "idle" ? "" : printer.detail);
     byId("print-detail").textContent = job ? [job.material, job.copies > 1 ? `copy ${job.copies_done + 1} of ${job.copies}` : "", told].filter(Boolean).join(" · ") : told || (status.bed === "clear" ? "Ready for the next job." : "");
+    byId("print-detail").dataset.tone = ["halted", "offline"].includes(printer.state) ? "bad" : "";
     const percent = progress ? Math.floor(progress.fraction * 1000) / 10 : null;
     byId("percent").textContent = percent === null ? "" : `${percent.toFixed(1)} %`;
     byId("left").textContent = progress && progress.remaining_s !== null ? `${duration(progress.remaining_s)} left` : "";
     byId("bar").hidden = percent === null;
     byId("bar").setAttribute("aria-valuenow", percent === null ? "0" : String(percent));
+    byId("bar").setAttribute("aria-valuetext", [byId("percent").textContent, byId("left").textContent].filter(Boolean).join(", "));
     byId("bar-fill").style.width = `${percent || 0}%`;
     const facts = progress ? [
       ["Layer", progress.layer === null ? "" : progress.layers ? `${progress.layer} of ${progress.layers}` : String(progress.layer)],
@@ -145,8 +147,10 @@
     ] : [];
     whenChanged("facts", facts.filter((fact) => fact[1]), (kept) => byId("facts").replaceChildren(
       ...kept.map(([name, value]) => make("div", {}, make("dt", { text: name }), make("dd", { text: value })))));
-    const runs = ["printing", "resuming"].includes(printer.state), rests = printer.state === "paused";
-    byId("pause").hidden = rests;
+    const runs = ["printing", "resuming"].includes(printer.state), rests = printer.state === "paused" || (printer.state === "attention" && !printer.prompt);
+    const away = ["halted", "offline"].includes(printer.state);
+    byId("connect").hidden = !away;
+    byId("pause").hidden = rests || away;
     byId("pause").disabled = !runs;
     byId("resume").hidden = !rests;
     byId("cancel").disabled = !(job && ["printing", "paused", "pausing", "resuming", "attention"].includes(printer.state));
@@ -158,6 +162,7 @@
       ...Object.entries(heaters).map(([key, value]) => make("div", { class: "heater", data: { heater: key.charAt(0), key } },
         make("small", { text: heaterName(key) }), make("b", { text: `${value.actual.toFixed(1)} °C` }),
         make("small", { text: value.target > 0 ? `target ${value.target.toFixed(0)} °C` : "off" })))));
+    byId("no-heat").hidden = Object.keys(status.printer.temperatures).length > 0;
     if (status.samples) samples = status.samples;
     if (status.samples || !byId("plot").hasChildNodes()) window.drawPlot(byId("plot"), samples);
   }
@@ -168,7 +173,7 @@
     byId("lost").hidden = true;
     byId("name").textContent = status.unit.name;
     const [word, tone] = WORDS[status.printer.state] || [status.printer.state, ""];
-    byId("state").textContent = word;
+    if (byId("state").textContent !== word) byId("state").textContent = word; // read out when it changes, not every second
     byId("state").dataset.tone = tone;
     const percent = status.printer.progress ? `${Math.floor(status.printer.progress.fraction * 100)} % · ` : "";
     document.title = `${percent}${word} · ${status.unit.name}`;
@@ -261,6 +266,7 @@
   });
   byId("pause").addEventListener("click", (event) => press(event.currentTarget, "/v1/print/pause"));
   byId("resume").addEventListener("click", (event) => press(event.currentTarget, "/v1/print/resume"));
+  byId("connect").addEventListener("click", (event) => press(event.currentTarget, "/api/connection", { command: "connect" }));
   byId("cancel").addEventListener("click", () => confirmThen("Cancel this print?", "The part stays unfinished. Heaters go off, and the bed has to be cleared.", "Cancel the print", () => call("/v1/print/cancel")));
   byId("stop").addEventListener("click", () => confirmThen("Emergency stop?", "Heaters and motors go off now. The print cannot be continued, and the printer has to be reset.", "Stop now", () => call("/v1/stop")));
   byId("bed-clear").addEventListener("click", () => confirmThen("Is the bed really clear?", "The next job may start at once, without anybody looking.", "It is clear", () => call("/v1/bed/clear")));
