@@ -102,6 +102,11 @@ def test_a_board_that_was_reset_is_never_resumed(rig: Rig, when: str) -> None:
 
 
 def test_a_dead_board_fails_the_print(rig: Rig) -> None:
+    rig.patience = {
+        "agent.printer.pace.DEAD_TALKING_S": 3.0,
+        "agent.printer.connector.FIRST_PATIENCE_S": 2.0,
+        "agent.printer.print_run.UNANSWERED_LIMIT_S": 2.0,
+    }
     rig.start_printer("--dead-after-lines", "400", speed=60)
     rig.start_daemon()
     job = rig.until_ended(rig.submit(spiral(5000, heat=False)), limit_s=90)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from agent.domain.job import JobState, Reason
 from agent.domain.printer import PrinterSnapshot
 from tests.unit.control.fake_unit import make_job, with_prompt
 from tests.unit.control.served import DEADLINE_S
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -241,9 +241,7 @@ def finish_soon(
                 served.unit.queue.jobs[index] = replace(job, state=state, reason=reason)
 
     def wait() -> None:
-        deadline = time.monotonic() + 10
-        while not any(job.job_id == job_id for job in served.unit.queue.jobs) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: any(job.job_id == job_id for job in served.unit.queue.jobs), "the job is there")
         served.in_loop(end)
 
     thread = threading.Thread(target=wait)

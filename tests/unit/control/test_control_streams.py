@@ -22,17 +22,10 @@ from agent.http import connection as http_connection
 from agent.http.server import STOP_BUDGET_S
 from tests.unit.control.fake_unit import FakeUnit, printing_unit
 from tests.unit.control.served import DEADLINE_S, Served, serve
+from tests.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    """Wait for a condition; fails after the deadline."""
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.005)
+    from collections.abc import Iterator
 
 
 def collect(stream: Iterator[dict[str, Any]], into: list[dict[str, Any]]) -> threading.Thread:
@@ -121,7 +114,7 @@ def test_streams_are_bounded_and_a_closed_one_makes_room(served: Served) -> None
             return False
         return True
 
-    eventually(has_room)
+    until(has_room)
     for stream in streams:
         stream.close()  # type: ignore[attr-defined]
 
@@ -153,7 +146,7 @@ def test_an_emergency_stop_passes_a_crowd_that_waits_for_the_database(served: Se
             return error.code == "busy"
         return False
 
-    eventually(is_full)
+    until(is_full)
     began = time.monotonic()
     assert served.client().post("/v1/stop")["state"] == "halted"
     assert time.monotonic() - began < 0.5
@@ -172,7 +165,7 @@ def test_a_connection_that_asks_nothing_is_closed(monkeypatch: pytest.MonkeyPatc
 def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "MAX_CONNECTIONS", 2)
     with serve(printing_unit()) as served, served.connect(), served.connect():
-        eventually(lambda: _is_turned_away(served))
+        until(lambda: _is_turned_away(served))
 
 
 def _is_turned_away(served: Served) -> bool:
