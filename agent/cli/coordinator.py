@@ -52,7 +52,10 @@ def coordinator() -> None:
 
 @coordinator.command()
 @click.option(
-    "--broker", default="mqtt://127.0.0.1:1883", metavar="URL", help="mqtt://host:port or mqtts://host:port."
+    "--broker",
+    default="mqtt://127.0.0.1:1883",
+    metavar="URL",
+    help="mqtts://host:port, wss://host/path, or without TLS mqtt:// and ws://.",
 )
 @click.option("--with-broker", is_flag=True, help="Start mosquitto on this machine, for trying things out.")
 @click.option("--username", default="", help="For the broker.")

@@ -11,6 +11,7 @@ from agent.cli.session import Session, daemon_command
 from agent.cli.wording import printable
 
 if TYPE_CHECKING:
+    from agent.ops.doctor.broker import BrokerFacts
     from agent.ops.doctor.examination import Configured, Subject
     from agent.settings import Settings
 
@@ -31,8 +32,9 @@ _ASK_TIMEOUT_S = 5.0
 def doctor(session: Session, quick: bool) -> int:
     """Examine installation, configuration, printer, port, disk, board and link.
 
-    Each finding says what is wrong and the command that mends it. Exit code 1 when something is an error; warnings
-    and notes leave it 0. Works with the daemon down.
+    Each finding says what is wrong and the command that mends it. Where the link is down, the way to each broker is
+    tried: its name, its port, its certificate. Exit code 1 when something is an error; warnings and notes leave it 0.
+    Works with the daemon down.
     """
     from agent.ops.doctor.examination import examine
 
@@ -50,10 +52,11 @@ def subject(session: Session) -> Subject:
     from agent.settings import Settings, load_settings
 
     config = session.config or default_config()
-    configured, config_failure = None, None
+    settings, configured, config_failure = None, None, None
     defaults = _configured(Settings())
     try:
-        configured = _configured(load_settings(config))
+        settings = load_settings(config)
+        configured = _configured(settings)
     except FabunitError as error:
         config_failure = error
     status: dict[str, Any] | None = None
@@ -66,7 +69,31 @@ def subject(session: Session) -> Subject:
         learned = client.get("/v1/printer").get("learned")
     except FabunitError as error:
         failure = error
-    return Subject(config, configured, defaults, config_failure, path, status, learned, failure, Path("/"))
+    is_online = ((status or {}).get("link") or {}).get("state") == "online"
+    brokers = () if settings is None or is_online else _brokers(settings)
+    return Subject(
+        config, configured, defaults, config_failure, path, status, learned, failure, Path("/"), brokers
+    )
+
+
+def _brokers(settings: Settings) -> tuple[BrokerFacts, ...]:
+    """Try the way to each broker: the daemon's link is not up, or there is no daemon to tell."""
+    link = settings.coordinator
+    if not link.is_on:
+        return ()
+    from agent.coordinator.reachability import TlsFiles, reach_all
+    from agent.domain.events import ClockState
+    from agent.ops.doctor.broker import BrokerFacts
+    from agent.storage.clock import SystemClock
+
+    is_clock_set = link.trust_clock or SystemClock().stamp().clk is not ClockState.UNSYNC
+    files = TlsFiles(link.ca_file, link.client_cert, link.client_key)
+    return tuple(
+        BrokerFacts(tried.broker, tried.failure.detail, tried.failure.remedy)
+        if tried.failure
+        else BrokerFacts(tried.broker)
+        for tried in reach_all(link.addresses, files, is_clock_set=is_clock_set)
+    )
 
 
 def _configured(settings: Settings) -> Configured:

@@ -324,10 +324,7 @@ class BrokerClient:
         if self._address.is_tls and self._credentials.client_cert is None:
             remedy = "it may want a client certificate: set client_cert and client_key"
         elif self._address.is_tls:
-            # Under TLS 1.3 the broker's alert can be lost in the reset that follows it.
-            remedy = (
-                "it may not take the client certificate: is it expired, revoked, or from another authority?"
-            )
+            remedy = tls.CERTIFICATE_DOUBT
         else:
             remedy = "is this a broker for MQTT 5, and does it know this unit?"
         return Closed(CloseKind.LOST, detail, remedy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from pathlib import Path
 
 from agent.coordinator.messages import Closed, CloseKind
@@ -25,6 +26,10 @@ _ALERTS = {
     "handshake failure": "broker and unit have no TLS version or cipher in common, or a certificate is missing",
     "protocol version": "the broker speaks only an old TLS version: TLS 1.2 is the least",
 }
+CERTIFICATE_DOUBT = (
+    "it may not take the client certificate: is it expired, revoked, or from another authority?"
+)
+"""The remedy where a broker hangs up without a word: under TLS 1.3 its alert can be lost in the reset behind it."""
 
 
 class _ClosingSocket(ssl.SSLSocket):
@@ -62,11 +67,10 @@ def explain(error: BaseException, host: str, *, is_clock_set: bool) -> Closed:
             "does the broker speak TLS on this port? mqtts:// is for TLS, mqtt:// for none",
         )
     if isinstance(error, socket.gaierror):
-        return Closed(
-            CloseKind.DNS, f"{host} has no address: {error.strerror}", "check the host name and the network"
-        )
+        return _nameless(error, host)
     if isinstance(error, TimeoutError):
-        return Closed(CloseKind.TCP, f"{host} does not answer", "check the address, the port and firewalls")
+        does = "takes connections and does not answer TLS" if "handshake" in str(error) else "does not answer"
+        return Closed(CloseKind.TCP, f"{host} {does}", "check the address, the port and firewalls")
     if isinstance(error, ConnectionRefusedError):
         return Closed(CloseKind.TCP, f"{host} refuses connections on this port", "is the broker running?")
     if isinstance(error, OSError):
@@ -92,13 +96,30 @@ def unusable_file(error: OSError, files: tuple[Path | None, ...]) -> Closed:
     )
 
 
+def _nameless(error: socket.gaierror, host: str) -> Closed:
+    if error.errno == socket.EAI_AGAIN:
+        remedy = "is this machine on the network? `resolvectl status` shows its name servers"
+        return Closed(CloseKind.DNS, f"no name server answers for {host}", remedy)
+    return Closed(
+        CloseKind.DNS,
+        f"the name {host} is not known: {error.strerror}",
+        "check the host name in the broker's URL",
+    )
+
+
 def _certificate(error: ssl.SSLCertVerificationError, host: str, *, is_clock_set: bool) -> Closed:
     code = error.verify_code
-    doubt = "" if is_clock_set else "; this unit's own clock is not set, which may be the whole reason"
+    # A Pi has no battery clock: the date is told in any case, for a person to compare it with the calendar.
+    clock = time.strftime("by this unit's clock, which says %Y-%m-%d %H:%M UTC", time.gmtime())
+    doubt = "" if is_clock_set else "; that clock is not set, which may be the whole reason"
     if code == _NOT_YET_VALID:
-        told, remedy = f"is not valid yet{doubt}", "set this machine's clock: `timedatectl`"
+        told = f"is not valid yet {clock}{doubt}"
+        remedy = (
+            "set the clock if that date is wrong (`timedatectl`), else the broker needs another certificate"
+        )
     elif code == _EXPIRED:
-        told, remedy = f"has expired{doubt}", "renew the broker's certificate"
+        told = f"has expired {clock}{doubt}"
+        remedy = "set the clock if that date is wrong (`timedatectl`), else renew the broker's certificate"
     elif code in _UNKNOWN_ISSUER:
         told, remedy = "is from an authority this unit does not know", "set ca_file to the broker's authority"
     elif code in _WRONG_HOST:

@@ -7,14 +7,12 @@ Messages are acknowledged by hand, after the commit. Broken connections are trie
 from __future__ import annotations
 
 import queue
-import socket
-import ssl
+import sys
 import threading
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -23,6 +21,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from agent.coordinator import tls
+from agent.coordinator.broker_address import BrokerAddress, parse_address
+from agent.coordinator.paho_socket import set_nodelay
 from agent.coordinator.standin.protocol import SUBSCRIPTIONS, Arrived, Mark, Outgoing
 from agent.domain.errors import FabunitError, UsageError
 
@@ -34,7 +35,8 @@ RECEIVE_MAXIMUM = 200
 MAX_WINDOW = 20
 KEEPALIVE_S = 30
 _RETRY_S = (1, 30)
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
+# TCP, TLS and WebSocket handshake each.
+_CONNECT_TIMEOUT_S = 10.0
 # The farewell must not hold up the end of the program.
 _END_S = 2.0
 
@@ -43,9 +45,7 @@ _END_S = 2.0
 class BrokerPlace:
     """Where the broker is and how to get in. Paths are empty where they are not used."""
 
-    host: str
-    port: int
-    is_tls: bool = False
+    address: BrokerAddress
     username: str = ""
     password_file: str = ""
     ca_file: str = ""
@@ -93,19 +93,15 @@ LinkEvent = Connected | Disconnected | Delivered | Taken
 
 
 def parse_broker(url: str) -> BrokerPlace:
-    """Read `mqtt://host:port` or `mqtts://host:port`. Raises UsageError."""
+    """Read a broker's URL in the forms that a unit's own configuration takes. Raises UsageError."""
     try:
-        parts = urlsplit(url)
-        port = parts.port
+        return BrokerPlace(parse_address(url))
     except ValueError as error:
-        raise UsageError(f"{url!r} is no broker URL: {error}", code="bad_broker") from None
-    if parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc:
         raise UsageError(
-            f"{url!r} is no broker URL",
+            f"{url!r} is no broker URL: {error}",
             code="bad_broker",
-            remedy="write mqtt://host:1883 or mqtts://host:8883; the user name goes into its own option",
-        )
-    return BrokerPlace(parts.hostname, port or _PORTS[parts.scheme], parts.scheme == "mqtts")
+            remedy="write mqtts://host:8883, wss://host/path, or without TLS mqtt://host:1883 or ws://host/path",
+        ) from None
 
 
 class BrokerLink:
@@ -122,13 +118,16 @@ class BrokerLink:
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             protocol=MQTTProtocolVersion.MQTTv5,
+            transport="websockets" if place.address.is_websocket else "tcp",
             manual_ack=True,
         )
+        client.connect_timeout = _CONNECT_TIMEOUT_S
         client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_publish = self._on_publish
-        client.on_socket_open = _on_socket_open
+        client.on_socket_open = set_nodelay
         client.reconnect_delay_set(*_RETRY_S)
         # The window is ours: paho's own count is wrong once messages were dropped.
         client.max_inflight_messages_set(0xFFFF)
@@ -140,7 +139,11 @@ class BrokerLink:
         properties.SessionExpiryInterval = SESSION_EXPIRY_S
         properties.ReceiveMaximum = RECEIVE_MAXIMUM
         self._client.connect_async(
-            self._place.host, self._place.port, KEEPALIVE_S, clean_start=False, properties=properties
+            self._place.address.host,
+            self._place.address.port,
+            KEEPALIVE_S,
+            clean_start=False,
+            properties=properties,
         )
         self._client.loop_start()
 
@@ -202,12 +205,11 @@ class BrokerLink:
             if place.username:
                 password = Path(place.password_file).read_text().strip() if place.password_file else None
                 self._client.username_pw_set(place.username, password)
-            if place.is_tls:
-                context = ssl.create_default_context(cafile=place.ca_file or None)
-                context.minimum_version = ssl.TLSVersion.TLSv1_2
-                if place.client_cert:
-                    context.load_cert_chain(place.client_cert, place.client_key or None)
-                self._client.tls_set_context(context)
+            if place.address.is_websocket:
+                self._client.ws_set_options(path=place.address.path)
+            if place.address.is_tls:
+                files = (place.ca_file, place.client_cert, place.client_key)
+                self._client.tls_set_context(tls.context(*(Path(file) if file else None for file in files)))
         except OSError as error:
             raise FabunitError(
                 f"password or certificate cannot be used: {error}", code="bad_credentials"
@@ -227,6 +229,13 @@ class BrokerLink:
             window = getattr(properties, "ReceiveMaximum", MAX_WINDOW)
             self.events.put(Connected(bool(flags.session_present), int(window)))
 
+    def _on_connect_fail(self, _client: mqtt.Client, _data: Any) -> None:
+        # paho calls this from its except clause and passes nothing on.
+        error = sys.exception()
+        if error is not None:
+            why = tls.explain(error, self._place.address.host, is_clock_set=True)
+            self.events.put(Disconnected(f"{why.detail}; {why.remedy}"))
+
     def _on_disconnect(
         self, _client: mqtt.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any
     ) -> None:
@@ -241,11 +250,3 @@ class BrokerLink:
         self, _client: mqtt.Client, _data: Any, mid: int, code: ReasonCode, _properties: Any
     ) -> None:
         self.events.put(Taken(mid, not code.is_failure))
-
-
-def _on_socket_open(_client: mqtt.Client, _data: Any, opened: Any) -> None:
-    # Without it a command takes 40 ms longer (Nagle); over TLS the wrapper passes it on.
-    try:
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except OSError:
-        return

@@ -144,4 +144,6 @@ def _judge_link(link: Mapping[str, Any] | None) -> list[Finding]:
 
 
 def _judge_warnings(said: list[str]) -> list[Finding]:
-    return [Finding("daemon-says", Level.NOTE, sentence, "fabunit status") for sentence in said]
+    # What the link says is a finding of its own.
+    others = [sentence for sentence in said if not sentence.startswith("link: ")]
+    return [Finding("daemon-says", Level.NOTE, sentence, "fabunit status") for sentence in others]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agent import __version__, paths
 from agent.ops.doctor import (
     access,
+    broker,
     configuration,
     daemon,
     disk,
@@ -49,7 +50,10 @@ class Configured:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is examined. `defaults` stands in for the configuration where that could not be read (`config_failure`)."""
+    """What is examined. `defaults` stands in for the configuration where that could not be read (`config_failure`).
+
+    `brokers`: those that were tried, none where the daemon's link is up or no coordinator is configured.
+    """
 
     config: Path | None
     configured: Configured | None
@@ -60,6 +64,7 @@ class Subject:
     learned: Mapping[str, Any] | None
     failure: FabunitError | None
     root: Path
+    brokers: tuple[broker.BrokerFacts, ...] = ()
 
 
 def examine(
@@ -80,6 +85,7 @@ def examine(
             configuration.look_at_profile(unit.profile, paths.profiles_dirs())
         )
     found += daemon.judge(daemon.DaemonFacts(name, status, subject.learned, subject.failure))
+    found += broker.judge(subject.brokers)
     seen = port.look(_spec(unit, status), pid, subject.root)
     found += port.judge(seen)
     found += hangup.judge(hangup.look(seen.device, is_held=seen.is_ours and not seen.is_pseudo))

@@ -18,42 +18,10 @@ from agent.coordinator.client import BrokerClient, Credentials
 from agent.coordinator.messages import Closed, CloseKind, Message
 from agent.coordinator.network import Connected, Ended, NetworkEvent
 from tests.unit.coordinator.broker import free_port, is_open
+from tests.unit.coordinator.certificates import OPENSSL, authority, certificate, openssl, revoked
 from tests.unit.coordinator.conftest import StartBroker
 
-OPENSSL = shutil.which("openssl")
 WITHIN_S = 15.0
-
-
-def openssl(*arguments: str, folder: Path) -> None:
-    assert OPENSSL is not None
-    subprocess.run([OPENSSL, *arguments], cwd=folder, check=True, capture_output=True)
-
-
-def authority(folder: Path, name: str) -> None:
-    openssl(
-        "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30",
-        "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem", folder=folder,
-    )  # fmt: skip
-
-
-def certificate(
-    folder: Path, name: str, issuer: str, *, host: str = "127.0.0.1", days: tuple[int, int] = (-1, 30)
-) -> None:
-    """Issue a certificate valid from `days[0]` to `days[1]` days from now."""
-    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}",
-            "-keyout", f"{name}.key", "-out", f"{name}.csr", folder=folder)  # fmt: skip
-    kind = "IP" if host[0].isdigit() else "DNS"
-    stamps = [time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + day * 86_400)) for day in days]
-    (folder / "ca.cnf").write_text(
-        "[ca]\ndefault_ca=d\n[d]\ndatabase=index\nserial=serial\nnew_certs_dir=.\ndefault_md=sha256\npolicy=p\n"
-        f"unique_subject=no\ncopy_extensions=none\nx509_extensions=x\n[p]\ncommonName=supplied\n[x]\n"
-        f"subjectAltName={kind}:{host}\n"
-    )
-    (folder / "index").write_text("")
-    (folder / "serial").write_text("01\n")
-    options = ["-batch", "-config", "ca.cnf", "-cert", f"{issuer}.pem", "-keyfile", f"{issuer}.key"]
-    times = ["-startdate", stamps[0], "-enddate", stamps[1]]
-    openssl("ca", *options, *times, "-in", f"{name}.csr", "-out", f"{name}.pem", folder=folder)
 
 
 @pytest.fixture
@@ -113,7 +81,9 @@ def test_a_bad_certificate_is_named(
     assert why.kind is CloseKind.CERTIFICATE
     assert said in why.detail
     if "valid" in said or "expired" in said:
-        assert "clock is not set" in why.detail
+        assert time.strftime("clock, which says %Y-") in why.detail
+        assert "that clock is not set" in why.detail
+        assert "timedatectl" in why.remedy
 
 
 def test_a_missing_and_a_good_client_certificate(start_broker: StartBroker, folder: Path) -> None:
@@ -214,8 +184,7 @@ def test_a_revoked_client_certificate_is_named(start_broker: StartBroker, folder
     openssl("ca", *authority_files, "-gencrl", "-crldays", "30", "-out", "crl.pem", folder=folder)
     lists = ("require_certificate true", f"crlfile {folder}/crl.pem")
     assert isinstance(attempt(serve(start_broker, folder, "good", *lists), **files), Connected)
-    openssl("ca", *authority_files, "-revoke", "unit-1.pem", folder=folder)
-    openssl("ca", *authority_files, "-gencrl", "-crldays", "30", "-out", "crl.pem", folder=folder)
+    revoked(folder, "unit-1", "root")
     why = attempt(serve(start_broker, folder, "good", *lists), **files)
     assert isinstance(why, Closed)
     assert "revoked" in why.remedy, "by the alert, or because the broker just hung up"

@@ -22,7 +22,7 @@ from agent.coordinator.standin.ledger import Ledger
 from agent.coordinator.standin.pushing import Wishes
 from agent.coordinator.standin.records import continuity
 from agent.coordinator.standin.server import CoordinatorServer, ServePlan
-from agent.domain.errors import FabunitError, UsageError
+from agent.domain.errors import FabunitError
 from tests.unit.standin.said import UNIT
 from tests.unit.standin.small_unit import SmallUnit
 
@@ -272,14 +272,6 @@ def test_a_broker_that_cannot_start_says_why(tmp_path: Path, broker: LocalBroker
     with pytest.raises(FabunitError, match="in use"):
         second.start()
     assert second.pid is None
-
-
-@pytest.mark.parametrize(
-    "url", ["", "http://x", "mqtt://", "mqtt://u:secret@host", "mqtt://host:99999", "host:1883"]
-)
-def test_broker_urls_that_are_none(url: str) -> None:
-    with pytest.raises(UsageError):
-        parse_broker(url)
 
 
 def test_two_processes_share_one_file(tmp_path: Path) -> None:
