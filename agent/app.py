@@ -39,6 +39,7 @@ from agent.jobs.pipeline import Pipeline
 from agent.jobs.policy import QueueLimits
 from agent.jobs.port_journal import PortJournal
 from agent.jobs.queue import Queue
+from agent.jobs.remains import PICTURES
 from agent.jobs.seal import ReceiptSigner
 from agent.log import LogPlan, configure_logging
 from agent.ops.backup_keeper import BackupKeeper
@@ -160,7 +161,7 @@ async def build(
         fetch=coordinator.fetching if coordinator else None,
     )
     doors: list[Door] = []
-    pictures = JobPictures(queue, store, state_dir / "pictures", profile)
+    pictures = JobPictures(queue, store, state_dir / PICTURES, profile)
     identity = UnitIdentity(settings.unit.id, settings.unit.title, __version__, os.getpid(), started_s)
     ledger = MeshLedger(queue)
 

@@ -102,7 +102,7 @@ class Coordinator:
         self._times = TimeKeeper(parts.queue, parts.database, parts.clock, self._time)
         self.orders = OrderBook(parts.database)
         self.fetching = FetchStage(parts.queue, self._fetcher())
-        self._eraser = Eraser(parts.queue, parts.database, parts.store)
+        self._eraser = Eraser(parts.queue, parts.database, parts.store, parts.state_dir)
         self._public_key: str | None = None
         self._profiles: tuple[str, ...] = (parts.profile.name,)
         self._link: Link | None = None

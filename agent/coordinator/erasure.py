@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import structlog
 
 from agent.domain.events import EventDraft, EventType, Stamp
+from agent.jobs import remains
 from agent.jobs.queue import Queue
 from agent.storage import events as event_rows
 from agent.storage import inbox as inbox_rows
@@ -28,13 +30,14 @@ class _Doomed:
 
 
 class Eraser:
-    """Deletes the file, what the gate made of it, and the order's text; event loop only.
+    """Deletes the file, everything that was made of it, and the order's text; event loop only.
 
     Files that an unfinished job still needs stay until that one is over. Deleting unlinks: what a flash card keeps of
     it inside is out of reach, so that designs which must not be readable there are to be sent encrypted.
     """
 
-    def __init__(self, queue: Queue, database: Database, store: ArtefactStore) -> None:
+    def __init__(self, queue: Queue, database: Database, store: ArtefactStore, state_dir: Path) -> None:
+        self._state_dir = state_dir
         self._queue = queue
         self._database = database
         self._store = store
@@ -49,8 +52,7 @@ class Eraser:
     def _unlink(self, doomed: _Doomed) -> None:
         if doomed.artefact is not None:
             self._store.path(doomed.artefact).unlink(missing_ok=True)
-            for facts in self._store.prepared_dir.glob(f"{doomed.artefact}.*.json"):
-                facts.unlink(missing_ok=True)
+            remains.erase(self._state_dir, self._store.prepared_dir, doomed.artefact)
         if doomed.prepared is not None:
             (self._store.prepared_dir / f"{doomed.prepared}.gcode").unlink(missing_ok=True)
 

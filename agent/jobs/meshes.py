@@ -13,6 +13,7 @@ from agent.domain.errors import StorageError
 from agent.domain.job import Job
 from agent.jobs.mesh_formats import is_mesh
 from agent.jobs.queue import Queue
+from agent.jobs.remains import CHECKS, SLICES
 
 if TYPE_CHECKING:
     from agent.jobs.stages.mesh import MeshStage, Preparing
@@ -110,12 +111,12 @@ class Meshes:
                 printer=settings.printer,
                 search=settings.search,
                 work_dir=settings.work_dir,
-                reports_dir=settings.state_dir / "checks",
+                reports_dir=settings.state_dir / CHECKS,
                 engine=settings.engine,
                 material=settings.material,
                 quality=settings.quality,
             )
-            workshop = MeshWorkshop(place, SliceShelf(settings.state_dir / "slices"), settings.dialect)
+            workshop = MeshWorkshop(place, SliceShelf(settings.state_dir / SLICES), settings.dialect)
             workshop.open()
             self._workshop = workshop
         return self._workshop

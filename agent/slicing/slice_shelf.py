@@ -10,6 +10,8 @@ from typing import Any
 DEFAULT_LIMIT_BYTES = 1 << 30
 _MAX_JSON_BYTES = 1 << 20
 _KEY_CHARS = 64
+# In a description: the digest of the file that was sliced.
+_OF = "artefact_sha256"
 
 
 class SliceShelf:
@@ -29,6 +31,9 @@ class SliceShelf:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for leftover in self._directory.glob(".*.part"):
             leftover.unlink(missing_ok=True)
+        for slice_ in self._directory.glob("*.gcode"):
+            if not slice_.with_suffix(".json").is_file():
+                slice_.unlink(missing_ok=True)
 
     def path(self, key: str) -> Path:
         """Return the place of a slice. ValueError for anything but a key."""
@@ -45,17 +50,26 @@ class SliceShelf:
             if not isinstance(description, dict) or path.stat().st_size != description.get("size_bytes"):
                 return None
             os.utime(path)
+            description.pop(_OF, None)
         except (OSError, ValueError, RecursionError):
             return None
         return path, description
 
-    def keep(self, key: str, description: dict[str, Any]) -> None:
-        """Describe the slice that lies at `path(key)`, then make room. OSError when the disk refuses."""
+    def keep(self, key: str, description: dict[str, Any], artefact_sha256: str) -> None:
+        """Describe the slice of a file that lies at `path(key)`, then make room. OSError when the disk refuses."""
         path = self.path(key)
         part = self._directory / f".{key}.part"
-        part.write_text(json.dumps(description, allow_nan=False), encoding="utf-8")
+        told = {**description, _OF: artefact_sha256}
+        part.write_text(json.dumps(told, allow_nan=False), encoding="utf-8")
         part.replace(path.with_suffix(".json"))
         self._make_room(path)
+
+    def drop(self, artefact_sha256: str) -> None:
+        """Delete all slices of a file. OSError when the disk refuses."""
+        for described in self._directory.glob("*.json"):
+            if artefact_sha256.encode("ascii") in described.read_bytes():
+                described.with_suffix(".gcode").unlink(missing_ok=True)
+                described.unlink(missing_ok=True)
 
     def _make_room(self, newest: Path) -> None:
         files = sorted(

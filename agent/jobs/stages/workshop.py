@@ -206,7 +206,7 @@ class MeshWorkshop:
         try:
             result = await slice_mesh(order, plan.engine, plan.found, on_progress=on_progress)
             description = describe(result, setup, report)
-            await asyncio.to_thread(self._shelf.keep, plan.key, description)
+            await asyncio.to_thread(self._shelf.keep, plan.key, description, plan.order.sha256)
         except OSError as error:
             raise StorageError(
                 f"cannot slice {plan.order.name}: {error.strerror}", remedy="check disk space and permissions"

@@ -238,7 +238,7 @@ def test_the_shelf_keeps_what_is_complete(tmp_path: Path) -> None:
     keys = [f"{n}" * 64 for n in range(4)]
     for n, key in enumerate(keys):
         shelf.path(key).write_bytes(b"x" * 100)
-        shelf.keep(key, {"size_bytes": 100, "n": n})
+        shelf.keep(key, {"size_bytes": 100, "n": n}, "a" * 64)
     assert shelf.find(keys[0]) is None
     kept = shelf.find(keys[3])
     assert kept is not None

@@ -21,6 +21,7 @@ WALL_CLOCK = {
     "agent/printer/service.py": "the time of a console line",
     "agent/storage/clock.py": "the stamp of an event, beside the monotonic clock",
     "agent/storage/database.py": "the name of a damaged file",
+    "agent/coordinator/tls.py": "the date by which a certificate was judged, for a person",
     "agent/ops/bundle/archive.py": "the time of a file in a bundle",
 }
 DAEMON = ("storage", "jobs", "printer", "control", "coordinator", "ops", "slicing", "mesh", "gcode")
