@@ -19,7 +19,7 @@ from agent import __version__, paths
 from agent.control.door import Door
 from agent.control.listener import Listener, open_listener
 from agent.control.server import ControlServer
-from agent.control.unit import UnitFacade, UnitIdentity
+from agent.control.unit import UnitFacade, UnitIdentity, no_slot, no_spools
 from agent.coordinator.key_files import load_key
 from agent.daemon import Daemon
 from agent.domain.artefact import Prepared
@@ -198,6 +198,8 @@ async def build(
         max_upload_bytes=limits.max_artefact_bytes,
         learned=connector.learned_document,
         want_stop_test=connector.want_stop_test,
+        spools=coordinator.spools.document if coordinator else no_spools,
+        refill=coordinator.spools.refill if coordinator else no_slot,
     )
     doors += open_doors(settings, unit)
     control = ControlServer(unit, listener.path, listener=listener)

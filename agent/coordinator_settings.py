@@ -30,8 +30,15 @@ class MaterialSettings(StrictModel):
     color: str = Field(default="", max_length=40, description="a name or '#rrggbb'")
     brand: str = Field(default="", max_length=40, description="text for people")
     left_g: float | None = Field(
-        default=None, ge=0, le=100_000, description="grams on the spool when it was loaded"
+        default=None,
+        ge=0,
+        le=100_000,
+        description="grams on the spool when it was loaded; counted down by prints",
     )
+    density_g_cm3: float | None = Field(
+        default=None, gt=0.1, le=10, description="g/cm³, 0.1 to 10; absent: that of the material's name"
+    )
+    diameter_mm: float = Field(default=1.75, ge=1, le=4, description="of the strand in mm, 1 to 4")
 
 
 class CoordinatorSettings(StrictModel):
@@ -91,6 +98,9 @@ class CoordinatorSettings(StrictModel):
     materials: list[MaterialSettings] = Field(
         default_factory=list, max_length=32, description="what is loaded: [{slot, material, color, left_g}]"
     )
+    filament_short: Literal["warn", "reject"] = Field(
+        default="warn", description="what becomes of a job that needs more than is left on its spool"
+    )
     home_assistant: bool = Field(
         default=False,
         description="true: show this unit in Home Assistant by MQTT discovery on the same broker",
@@ -140,6 +150,15 @@ class CoordinatorSettings(StrictModel):
     @classmethod
     def _check_hours(cls, value: list[str]) -> list[str]:
         parse_hours("auto", value)
+        return value
+
+    @field_validator("materials")
+    @classmethod
+    def _check_slots(cls, value: list[MaterialSettings]) -> list[MaterialSettings]:
+        slots = [loaded.slot for loaded in value]
+        for slot in slots:
+            if slots.count(slot) > 1:
+                raise ValueError(f"two materials are loaded in slot {slot!r}: give each a slot of its own")
         return value
 
     @field_validator("password_file", "ca_file", "client_cert", "client_key", "artefact_ca_file")

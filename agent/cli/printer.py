@@ -20,6 +20,10 @@ class _Celsius(click.FloatRange):
     name = "temperature in °C"
 
 
+class _Grams(click.FloatRange):
+    name = "weight in grams"
+
+
 @click.group()
 def printer() -> None:
     """Look at the printer and command it while nothing prints."""
@@ -114,6 +118,35 @@ def cool(session: Session) -> None:
     """Turn all heaters off."""
     document = _ask(session, "cool", {})
     session.show(document, "all heaters off")
+
+
+@printer.command()
+@daemon_command
+def spools(session: Session) -> None:
+    """Show what is loaded and how much of it is left, as far as the unit knows."""
+    document = session.client().get("/v1/spools")
+    session.show(document, lambda: _spools(document["spools"]))
+
+
+@printer.command()
+@click.argument("slot")
+@click.argument("grams", type=_Grams(0, 100_000))
+@daemon_command
+def refill(session: Session, slot: str, grams: float) -> None:
+    """Say that there are now GRAMS of filament in SLOT (T0, ...): a new spool, or one that was weighed."""
+    document = session.client().post("/v1/spools", {"slot": slot, "left_g": grams})
+    session.show(document, lambda: _spools([document]))
+
+
+def _spools(spools: list[dict[str, Any]]) -> str:
+    if not spools:
+        return "nothing is said to be loaded: `materials` in [coordinator] names it"
+    rows = []
+    for spool in spools:
+        what = " ".join(part for part in (spool["material"], spool["color"], spool["brand"]) if part)
+        left = "nobody has said how much" if spool["left_g"] is None else f"{spool['left_g']:.0f} g left"
+        rows.append((printable(spool["slot"]), f"{printable(what)}, {left}"))
+    return facts(rows)
 
 
 def _ask(session: Session, action: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from agent.control.routes.history import HistoryRoutes
 from agent.control.routes.jobs import JobRoutes
 from agent.control.routes.metrics import MetricsRoutes
 from agent.control.routes.printer import PrinterRoutes
+from agent.control.routes.spools import SpoolRoutes
 from agent.control.routes.status import StatusRoutes
 from agent.domain.errors import FabunitError
 from agent.http.application import Application
@@ -50,6 +51,7 @@ def build_app(unit: UnitFacade, slots: StreamSlots) -> Application:
         *JobRoutes(unit).routes(),
         *ConsoleRoutes(unit, slots).routes(),
         *HistoryRoutes(unit, slots).routes(),
+        *SpoolRoutes(unit).routes(),
         *(MetricsRoutes(unit).routes() if unit.metrics is not None else ()),
     ]
     return Application(routes, on_error, manual="docs/control-api.md")

@@ -96,6 +96,13 @@ class HeatBody(Body):
     celsius: Annotated[float, Field(ge=0, le=1000, strict=False)] = Field(description="0 to 1000 °C")
 
 
+class RefillBody(Body):
+    """`POST /v1/spools`: how many grams are in a slot now."""
+
+    slot: Annotated[str, StringConstraints(min_length=1, max_length=16)]
+    left_g: Annotated[float, Field(ge=0, le=100_000, strict=False)] = Field(description="0 to 100000 grams")
+
+
 BodyT = TypeVar("BodyT", bound=Body)
 
 

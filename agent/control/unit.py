@@ -242,6 +242,20 @@ async def _no_salvage(job_id: str, layer: int | None) -> Job:
     raise NotFoundError(f"job {job_id}: there is nothing to salvage in layer {layer}", code="no_salvage")
 
 
+async def no_spools() -> Sequence[dict[str, Any]]:
+    """A stand-alone unit does not know what is loaded."""
+    return ()
+
+
+async def no_slot(slot: str, left_g: float) -> dict[str, Any]:
+    """A stand-alone unit does not know what is loaded. Raises NotFoundError."""
+    raise NotFoundError(
+        f"nothing is said to be loaded in {slot!r}, so {left_g:g} g of it cannot be",
+        code="no_slot",
+        remedy="`materials` in [coordinator] says what is loaded",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class UnitFacade:
     """Everything the control API may touch; built by the composition root."""
@@ -276,5 +290,9 @@ class UnitFacade:
     max_upload_bytes: int = MAX_UPLOAD_BYTES
     learned: Callable[[], dict[str, Any] | None] = field(default=_no_link)
     """What was learned about the printer: `stop`, `window`, `slots`, `losses`; None before the first connection."""
+    spools: Callable[[], Awaitable[Sequence[dict[str, Any]]]] = no_spools
+    """What is loaded: `slot`, `material`, `color`, `brand`, `left_g`."""
+    refill: Callable[[str, float], Awaitable[dict[str, Any]]] = no_slot
+    """Take a person's word for the grams in a slot. Raises NotFoundError."""
     want_stop_test: Callable[[], None] = field(default=_no_test)
     """Have the stop path tested when the printer connects next."""

@@ -14,7 +14,6 @@ from agent.coordinator.availability import parse_hours
 from agent.coordinator.broker_address import BrokerAddress
 from agent.coordinator.client import BrokerClient, Credentials
 from agent.coordinator.commands import Commands
-from agent.coordinator.documents import MaterialPart
 from agent.coordinator.erasure import Eraser
 from agent.coordinator.fetch.fetcher import Fetcher, FetchRules
 from agent.coordinator.inbox import Acceptance, Inbox
@@ -30,6 +29,7 @@ from agent.coordinator.reporter import Reporter
 from agent.coordinator.requirements import Abilities
 from agent.coordinator.shelf import Shelf
 from agent.coordinator.signatures import Verifier, parse_trusted_keys
+from agent.coordinator.spool_keeper import SpoolKeeper, material_part
 from agent.coordinator.timekeeper import TimeKeeper
 from agent.coordinator.timing import CoordinatorClock
 from agent.coordinator.topics import Topics
@@ -103,6 +103,12 @@ class Coordinator:
         self.orders = OrderBook(parts.database)
         self.fetching = FetchStage(parts.queue, self._fetcher())
         self._eraser = Eraser(parts.queue, parts.database, parts.store, parts.state_dir)
+        self.spools = SpoolKeeper(
+            parts.queue,
+            parts.database,
+            settings.materials,
+            is_short_refused=settings.filament_short == "reject",
+        )
         self._public_key: str | None = None
         self._profiles: tuple[str, ...] = (parts.profile.name,)
         self._link: Link | None = None
@@ -115,6 +121,7 @@ class Coordinator:
         """
         await self._shelf.open()
         await self._times.keep()
+        await self.spools.open()
         self._public_key = await self._sealing_key()
         parts = self._parts
         self._profiles = await asyncio.to_thread(
@@ -163,12 +170,12 @@ class Coordinator:
         return found
 
     def checked(self, gate: Gate) -> Gate:
-        """Return a gate that also holds ordered jobs to the limits of their order."""
+        """Return a gate that also holds ordered jobs to the limits of their order, and all to what is loaded."""
 
         async def check(job: Job, path: Path) -> Prepared:
             prepared = await gate(job, path)
             await self.orders.check_limits(job, prepared)
-            return prepared
+            return await self.spools.compare(job, prepared)
 
         return check
 
@@ -273,7 +280,6 @@ class Coordinator:
             version=parts.version,
             profile=parts.profile,
             epoch=self._shelf.epoch,
-            materials=self._materials(),
             profiles=self._profiles,
             formats=parts.formats,
             capabilities=self._capabilities(),
@@ -289,23 +295,11 @@ class Coordinator:
         parts = self._parts
         return capabilities(parts.profile, parts.formats, is_ejecting=parts.is_ejecting)
 
-    def _materials(self) -> tuple[MaterialPart, ...]:
-        return tuple(
-            MaterialPart(
-                slot=loaded.slot,
-                material=loaded.material,
-                color=loaded.color,
-                brand=loaded.brand,
-                left_g=loaded.left_g,
-            )
-            for loaded in self._settings.materials
-        )
-
-    def _abilities(self) -> Abilities:
+    async def _abilities(self) -> Abilities:
         parts = self._parts
         return Abilities(
             profile=parts.profile,
-            materials=self._materials(),
+            materials=tuple(material_part(spool) for spool in await self.spools.loaded()),
             profiles=frozenset(self._profiles),
             formats=frozenset(parts.formats),
             capabilities=frozenset(self._capabilities()),

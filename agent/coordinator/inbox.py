@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -79,7 +79,7 @@ class Inbox:
         clock: Clock,
         answers: Answers,
         verifier: JobVerifier,
-        abilities: Callable[[], Abilities],
+        abilities: Callable[[], Awaitable[Abilities]],
         acceptance: Acceptance,
         coordinator_clock: CoordinatorClock,
         undelivered: Callable[[], int],
@@ -110,7 +110,7 @@ class Inbox:
             self._time.hear(document.sent, stamp)
         digest = orders.content_digest(document)
         entry = self._entry(document, digest, message.expiry_s, stamp)
-        start = self._start(document, entry, self._time.now(stamp))
+        start = self._start(document, entry, self._time.now(stamp), await self._abilities())
 
         def write(connection: Connection, stamp: Stamp) -> Standing:
             standing = orders.known(connection, document, digest)
@@ -183,8 +183,8 @@ class Inbox:
 
     # Decisions
 
-    def _start(self, document: JobDocument, entry: Entry, now: Now) -> Start:
-        problems = unmet(document, self._abilities())
+    def _start(self, document: JobDocument, entry: Entry, now: Now, abilities: Abilities) -> Start:
+        problems = unmet(document, abilities)
         if problems:
             return Start(Trigger.REJECTED, Reason.REQUIREMENT, _sentences(problems))
         timeliness = judge(window(document, entry), now)

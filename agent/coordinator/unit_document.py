@@ -42,7 +42,6 @@ class UnitFacts:
     version: str
     profile: PrinterProfile
     epoch: str
-    materials: tuple[MaterialPart, ...]
     profiles: tuple[str, ...]
     formats: tuple[str, ...]
     capabilities: tuple[str, ...]
@@ -62,6 +61,7 @@ class UnitMoment:
     connect: int
     printer: PrinterSnapshot
     jobs: Sequence[Job]
+    materials: Sequence[MaterialPart]
     bed: str
     tally: Tally
     outbox: OutboxPart
@@ -81,7 +81,7 @@ def unit_document(facts: UnitFacts, moment: UnitMoment) -> UnitDocument:
         epoch=facts.epoch,
         connect=moment.connect,
         printer=_printer(facts.profile, moment.printer),
-        materials=list(facts.materials),
+        materials=list(moment.materials),
         profiles=list(facts.profiles),
         formats=list(facts.formats),
         capabilities=list(facts.capabilities),

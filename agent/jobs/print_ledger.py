@@ -152,16 +152,30 @@ class PrintLedger:
             )
         )
 
-    async def finish_print(self, print_id: str, outcome: PrintOutcome, *, is_ejected: bool = False) -> Job:
+    async def finish_print(
+        self,
+        print_id: str,
+        outcome: PrintOutcome,
+        *,
+        is_ejected: bool = False,
+        spending: print_writes.Spending | None = None,
+    ) -> Job:
         """Put the end of a print on record; the bed stays occupied unless a completed part was ejected.
 
-        Raises RefusedError `print_over` when it already ended.
+        `spending` tells what it took from the spools, which are counted down with it. Raises RefusedError
+        `print_over` when it already ended.
         """
 
         def write(connection: Connection, stamp: Stamp) -> Job:
             record = find_print(connection, print_id)
             return print_writes.finish(
-                connection, stamp, record, outcome, is_ejected=is_ejected, seal=self._seal
+                connection,
+                stamp,
+                record,
+                outcome,
+                is_ejected=is_ejected,
+                seal=self._seal,
+                spending=spending,
             )
 
         return await self._write(write)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from agent.domain.artefact import Prepared
 from agent.domain.errors import NotFoundError, RefusedError
@@ -19,11 +19,11 @@ from agent.domain.prints import Bed, OutcomeState, PrintOutcome, PrintRecord, Pr
 from agent.jobs import machine
 from agent.jobs.ids import PRINT_PREFIX, new_id
 from agent.jobs.machine import JobEvent, Trigger
-from agent.jobs.receipt import SALVAGED, TAKEN_OVER, receipt
+from agent.jobs.receipt import SALVAGED, TAKEN_OVER, begun_behind, receipt
 from agent.storage import events as event_rows
 from agent.storage import jobs as job_rows
 from agent.storage import meshes as mesh_rows
-from agent.storage import meta
+from agent.storage import meta, spools
 from agent.storage import prints as print_rows
 from agent.storage.database import Connection
 
@@ -172,6 +172,8 @@ def request_cancel(connection: Connection, stamp: Stamp, record: PrintRecord, re
 
 
 Seal = Callable[[bytes], Mapping[str, str]]
+# Returns the filament of a print in mm by tool, given the line behind which it began.
+Spending = Callable[[int], Mapping[str, float]]
 
 
 def finish(
@@ -182,8 +184,9 @@ def finish(
     *,
     is_ejected: bool,
     seal: Seal | None = None,
+    spending: Spending | None = None,
 ) -> Job:
-    """Write the end of a print: its row with the receipt, the job's new state, and the bed if it was ejected.
+    """Write the end of a print: its row with the receipt, the job's new state, the bed if it was ejected, the spools.
 
     `seal` signs the bytes of the receipt. Raises RefusedError `print_over` when it already ended.
     """
@@ -197,11 +200,14 @@ def finish(
     mesh = mesh_rows.get(connection, job.job_id)
     sliced = mesh.sliced if mesh is not None and mesh.attempt == job.attempt else None
     events = event_rows.of_print(connection, record.print_id)
-    proof = receipt(job, ended, outcome, events, stamp, sliced=sliced)
+    filament_mm = spending(begun_behind(events)) if spending is not None else {}
+    proof = receipt(job, ended, outcome, events, stamp, sliced=sliced, filament_mm=filament_mm)
     text = json.dumps(proof, sort_keys=True)
     sealed = json.dumps(dict(seal(text.encode("utf-8")))) if seal is not None else None
     print_rows.update(connection, replace(ended, receipt=text, receipt_seal=sealed))
-    _tell(connection, stamp, ended, {"lines_acked": outcome.lines_acked, "duration_s": proof["duration_s"]})
+    told: dict[str, object] = {"lines_acked": outcome.lines_acked, "duration_s": proof["duration_s"]}
+    spent = [asdict(one) for one in spools.use(connection, filament_mm)]
+    _tell(connection, stamp, ended, {**told, "spools": spent} if spent else told)
     trigger = {
         OutcomeState.COMPLETED: machine.completion(job),
         OutcomeState.FAILED: Trigger.FAILED,

@@ -29,10 +29,12 @@ def receipt(
     now: Stamp,
     *,
     sliced: Mapping[str, Any] | None = None,
+    filament_mm: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Describe a print that is over: what was ordered, sent, and how it ended.
 
-    `record` is closed, `events` are those of this print, which ends `now`; `sliced` says how a mesh became G-code.
+    `record` is closed, `events` are those of this print, which ends `now`; `sliced` says how a mesh became G-code,
+    `filament_mm` what it took, by tool.
     What was not measured is left out.
     """
     ended_ms = record.ended_ms if record.ended_ms is not None else record.started_ms
@@ -63,6 +65,11 @@ def receipt(
             "detail": outcome.detail,
             **({"slice": {key: sliced[key] for key in _SLICED if key in sliced}} if sliced else {}),
             **_interruptions(events, now),
+            **(
+                {"filament_mm": {tool: round(length, 1) for tool, length in filament_mm.items()}}
+                if filament_mm
+                else {}
+            ),
             **({"salvage": outcome.salvage} if outcome.salvage is not None else {}),
             **_salvaged(events),
             "stats": outcome.stats,
@@ -88,6 +95,11 @@ def _interruptions(events: Sequence[Event], now: Stamp) -> dict[str, Any]:
         "gaps": [{"line": gap.get("line"), "gap_s": gap.get("gap_s")} for gap in gaps],
         "pauses": [{"reason": reason, "length_s": length_s} for reason, length_s in pauses],
     }
+
+
+def begun_behind(events: Sequence[Event]) -> int:
+    """Return the line behind which a print began, by its events: 0 but for one that was salvaged."""
+    return int(_salvaged(events).get("salvaged", {}).get("from_line") or 0)
 
 
 def _salvaged(events: Sequence[Event]) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from agent.domain.job import Job, Reason
 from agent.domain.prints import LastContact, OutcomeState, PrintOrder, PrintOutcome, PrintRecord, SalvagePlan
 from agent.jobs.contact import ContactKeeper
 from agent.jobs.driver import PrintDriver
+from agent.jobs.filament import filament_mm
 from agent.jobs.machine import JobEvent, Trigger
 from agent.jobs.print_ledger import Running
+from agent.jobs.print_writes import Spending
 from agent.jobs.queue import Queue
 from agent.printer.procedures import PauseSnapshot
 from agent.storage.prepared import PreparedShelf
@@ -156,7 +158,9 @@ class PrintStage:
             if self._contact is not None:
                 await self._contact.suspended(record.print_id, outcome.lines_acked)
             return False
-        await self._finish(record, outcome)
+        # A print that could not be taken over knows no line of its own.
+        reached = max(outcome.lines_acked, contact.line if contact is not None else 0)
+        await self._finish(record, outcome, lambda begun: filament_mm(prepared, begun, reached))
         return True
 
     async def _last_contact(self, record: PrintRecord, *, is_resumed: bool) -> LastContact | None:
@@ -197,10 +201,14 @@ class PrintStage:
             else:
                 return
 
-    async def _finish(self, record: PrintRecord, outcome: PrintOutcome) -> None:
+    async def _finish(
+        self, record: PrintRecord, outcome: PrintOutcome, spending: Spending | None = None
+    ) -> None:
         for attempt in range(1, FINISH_TRIES + 1):
             try:
-                await self._queue.finish_print(record.print_id, outcome, is_ejected=self._is_ejecting)
+                await self._queue.finish_print(
+                    record.print_id, outcome, is_ejected=self._is_ejecting, spending=spending
+                )
             except StorageError as error:
                 if attempt == FINISH_TRIES:
                     raise

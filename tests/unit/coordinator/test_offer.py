@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import pytest
+
 from agent.coordinator.documents import parse_unit
 from agent.coordinator.offer import MAX_PROFILES, capabilities, offered_profiles
+from agent.coordinator_settings import CoordinatorSettings
 from agent.domain.profile import HeaterLimits
 from agent.paths import profiles_dirs
-from tests.unit.coordinator.bench import PROFILE, TOPICS, bench, job_payload
+from tests.unit.coordinator.bench import PROFILE, TOPICS, bench, job_payload, until
 
 MESHES = ("gcode", "stl", "3mf")
 
@@ -55,3 +58,27 @@ async def test_orders_are_matched_with_what_the_description_says(tmp_path: Path)
         wanting = {"capabilities": ["heated_chamber"]}
         refused = await made.job(job_payload("wants", require=wanting))
         assert (refused.code, refused.state) == ("requirement", "rejected")
+
+
+async def test_the_description_tells_what_is_left_now(tmp_path: Path) -> None:
+    materials = [{"slot": "T0", "material": "PLA", "left_g": 500.0}]
+    async with bench(tmp_path, materials=materials) as made:
+        await made.online()
+
+        def told() -> float | None:
+            message = made.network.last.on(TOPICS.description)[-1]
+            return parse_unit(message.payload, message.content_type).materials[0].left_g
+
+        assert told() == 500.0
+        assert (await made.job(job_payload("more", require={"material_g": 120}))).status.value == "accepted"
+        await made.coordinator.spools.refill("T0", 80.0)
+        made.coordinator._link._reporter.forget()  # type: ignore[union-attr]
+        await until(lambda: told() == 80.0)
+        refused = await made.job(job_payload("too-much", require={"material_g": 120}))
+        assert (refused.code, "require.material_g" in refused.detail) == ("requirement", True)
+
+
+def test_two_spools_in_one_slot_are_refused() -> None:
+    materials = [{"material": "PLA"}, {"material": "PETG"}]
+    with pytest.raises(ValueError, match="slot of its own"):
+        CoordinatorSettings.model_validate({"url": "mqtts://b", "materials": materials})

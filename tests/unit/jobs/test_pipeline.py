@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -607,12 +608,12 @@ async def test_the_end_of_a_print_waits_for_room_on_the_disk(
     tries = 0
     finish = queue.finish_print
 
-    async def full_twice(print_id: str, outcome: PrintOutcome, *, is_ejected: bool = False) -> Job:
+    async def full_twice(print_id: str, outcome: PrintOutcome, **options: Any) -> Job:
         nonlocal tries
         tries += 1
         if tries < 3:
             raise StorageError("full", code="disk_full")
-        return await finish(print_id, outcome, is_ejected=is_ejected)
+        return await finish(print_id, outcome, **options)
 
     monkeypatch.setattr(queue, "finish_print", full_twice)
     async with running():
