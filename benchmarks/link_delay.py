@@ -7,14 +7,15 @@ lease for live samples, commands one after the other). By hand: `python -m bench
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import queue
-import socket
 import statistics
 import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from typing import Any
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from agent.coordinator.paho_socket import set_nodelay
 from agent.coordinator.signatures import signed
 from agent.coordinator.standin import pushing
 from agent.coordinator.topics import Topics
@@ -45,12 +47,16 @@ class Asking:
     command: str
     args: dict[str, Any]
     pause_s: float = PAUSE_S
+    is_patient: bool = True
+    """Each waits for the answer to the one before."""
 
 
 VOLATILE = Asking("watch", {"seconds": 600})
 DURABLE = Asking("configure", {"batch": 200})
 """Two synced transactions: noted before it is carried out, its answer kept afterwards."""
 STORM = Asking("watch", {"seconds": 600}, STORM_PAUSE_S)
+FLOOD = Asking("watch", {"seconds": 600}, 0.01, is_patient=False)
+"""A hundred a second, whether they are answered or not."""
 
 
 @dataclass
@@ -59,6 +65,8 @@ class Trips:
 
     first_ms: list[float] = field(default_factory=list)
     last_ms: list[float] = field(default_factory=list)
+    sent: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
 
 
 class Asker:
@@ -71,7 +79,7 @@ class Asker:
         self._number = 0
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.on_message = self._on_message
-        self._client.on_socket_open = _set_nodelay
+        self._client.on_socket_open = set_nodelay
         self._client.connect("127.0.0.1", world.broker.port)
         self._client.subscribe(self._topics.results, qos=1)
         self._client.loop_start()
@@ -81,8 +89,8 @@ class Asker:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def ask(self, asking: Asking, trips: Trips) -> None:
-        """Give one command and note when its answers came. Raises queue.Empty when none comes."""
+    def send(self, asking: Asking) -> str:
+        """Give one command and return its id."""
         self._number += 1
         cmd_id = f"bench-{now_ms()}-{self._number}"
         told = {
@@ -94,8 +102,21 @@ class Asker:
             "expires": now_ms() + 20_000,
         }
         payload = signed(json.dumps(told).encode(), self._kid, self._key).to_json()
-        began_s = time.monotonic()
         self._client.publish(self._topics.commands, payload, qos=1)
+        return cmd_id
+
+    def heard(self, trips: Trips) -> None:
+        """Note what has been answered so far, of commands nobody waits for."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                _, answer = self._answers.get_nowait()
+                if answer["status"] != "accepted":
+                    trips.outcomes[answer.get("code") or answer["status"]] += 1
+
+    def ask(self, asking: Asking, trips: Trips) -> None:
+        """Give one command and note when its answers came. Raises queue.Empty when none comes."""
+        began_s = time.monotonic()
+        cmd_id = self.send(asking)
         is_first = True
         while True:
             at_s, answer = self._answers.get(timeout=ANSWER_LIMIT_S)
@@ -110,10 +131,6 @@ class Asker:
 
     def _on_message(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
         self._answers.put((time.monotonic(), json.loads(message.payload)))
-
-
-def _set_nodelay(_client: object, _data: object, connection: Any) -> None:
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def run(
@@ -153,7 +170,12 @@ def _ask_on(world: LinkWorld, asking: Asking, trips: Trips, over: threading.Even
     asker = Asker(world)
     asker.ask(VOLATILE, Trips())
     while not over.wait(asking.pause_s):
-        asker.ask(asking, trips)
+        trips.sent += 1
+        if asking.is_patient:
+            asker.ask(asking, trips)
+        else:
+            asker.send(asking)
+    asker.heard(trips)
     asker.close()
 
 
@@ -175,12 +197,16 @@ def main() -> int:
         ("watched, 10 commands a second", VOLATILE, True),
         ("watched, 10 commands a second that are kept on disk", DURABLE, True),
         ("watched, commands without pause", STORM, True),
+        ("watched, 100 commands a second", FLOOD, True),
     )
     for name, asking, is_linked in cases:
         with tempfile.TemporaryDirectory(prefix="fu-delay-") as scratch:
             figures, trips = run(Path(scratch), args.moves, args.move_ms, asking, is_linked=is_linked)
         gaps = ", ".join(f"{at} {value:.2f}" for at, value in figures.gap_ms.items())
         print(f"{name}: ok to next line, ms: {gaps}; planner dry {figures.starved} times", flush=True)
+        if trips.outcomes:
+            told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(trips.outcomes.items()))
+            print(f"  {trips.sent} sent, {told}, the others unanswered", flush=True)
         if trips.first_ms:
             print(
                 f"  first answer {_told(trips.first_ms)}\n  last answer  {_told(trips.last_ms)}", flush=True

@@ -100,7 +100,9 @@ class BrokerClient:
         self._why: Closed | None = None
         self._last_error = ""
         self._is_answered = False
-        self._unread = 0
+        # One writer each: this thread counts what came, the event loop what it is done with.
+        self._came = 0
+        self._done_with = 0
         self._leave_by_s: float | None = None
         self._is_dropped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{attempt}", daemon=True)
@@ -122,7 +124,7 @@ class BrokerClient:
 
     def acknowledge(self, ack: tuple[int, int]) -> None:
         """Send the PUBACK of a received message: what it asked for is on disk, or refused for good."""
-        self._unread = max(0, self._unread - 1)
+        self._done_with += 1
         mid, qos = ack
         if qos:
             self._order(lambda client: client.ack(mid, qos))
@@ -342,15 +344,14 @@ class BrokerClient:
             self._post(Published(self.attempt, token, code.value))
 
     def _on_message(self, client: Client, _data: Any, message: MQTTMessage) -> None:
-        self._unread += 1
-        if message.qos == 0 and self._unread > MAX_UNREAD:
-            self._unread -= 1
+        if message.qos == 0 and self._came - self._done_with >= MAX_UNREAD:
             return
         try:
             topic = message.topic
         except UnicodeDecodeError:
             client.ack(message.mid, message.qos)
             return
+        self._came += 1
         properties = message.properties
         incoming = Incoming(
             topic=topic,

@@ -19,6 +19,7 @@ import structlog
 from agent.coordinator.actions import Actions, Result
 from agent.coordinator.answers import Answers, told
 from agent.coordinator.command_args import parse_args
+from agent.coordinator.command_pace import MOST_WAIT_S, PER_S, command_pace, may_be_stop, refusal_pace
 from agent.coordinator.documents import (
     Answer,
     AnswerKind,
@@ -43,6 +44,8 @@ MAX_WAITING = 50
 # Commands that change nothing but the link itself are remembered in memory only: they are harmless twice.
 _VOLATILE = frozenset({CommandName.WATCH, CommandName.REBIRTH, CommandName.RESEND, CommandName.IDENTIFY})
 _KEPT_VOLATILE = 200
+# A flood is told of in the log this often.
+_TELL_EVERY_S = 60.0
 
 _log = structlog.get_logger(__name__)
 Reply = Callable[[Answer], None]
@@ -95,37 +98,65 @@ class Commands:
         self._waiting: asyncio.Queue[_Order] = asyncio.Queue()
         self._pending: dict[str, _Pending] = {}
         self._volatile: OrderedDict[str, Answer] = OrderedDict()
+        self._pace = command_pace()
+        self._refusal_pace = refusal_pace()
+        self._unanswered = 0
+        self._told_s = float("-inf")
 
     async def take(self, message: Incoming, reply: Reply) -> None:
         """Take what came on `down/commands`; every answer goes to `reply`. Raises StorageError."""
+        if self._is_flooded() and not may_be_stop(message.payload):
+            self._unanswered += 1
+            return
         try:
             command = self._verifier.command(message.payload, message.content_type)
         except DocumentError as error:
-            reply(self._answers.malformed(AnswerKind.COMMAND, error))
+            self._refuse(reply, self._answers.malformed(AnswerKind.COMMAND, error))
             return
         except RefusedError as error:
-            reply(self._answers.refused(AnswerKind.COMMAND, error))
+            self._refuse(reply, self._answers.refused(AnswerKind.COMMAND, error))
             return
         try:
             args = self._admitted(command, message)
         except DocumentError as error:
             failed = self._failed(command, error)
             problems = self._answers.malformed(AnswerKind.COMMAND, error).problems
-            reply(failed.model_copy(update={"problems": problems}))
+            self._refuse(reply, failed.model_copy(update={"problems": problems}))
             return
         except FabunitError as error:
-            reply(self._failed(command, error))
+            self._refuse(reply, self._failed(command, error))
             return
         if command.command == CommandName.STOP:
             await self._stop(command, args, reply)
-        else:
-            await self._enqueue(_Order(command, args, reply))
+            return
+        wait_s = self._pace.wait_s(asyncio.get_running_loop().time())
+        if wait_s is None:
+            self._refuse(reply, self._busy(command))
+            return
+        if wait_s:
+            await asyncio.sleep(wait_s)
+        await self._enqueue(_Order(command, args, reply))
 
     async def run(self) -> None:
         """Carry out commands until cancelled. Raises StorageError."""
         while True:
             order = await self._waiting.get()
             await self._carry_out(order)
+
+    def _is_flooded(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        return self._pace.is_full(now) and self._refusal_pace.is_full(now)
+
+    def _refuse(self, reply: Reply, answer: Answer) -> None:
+        """Answer a command that is not carried out, unless too many were refused a moment ago."""
+        now = asyncio.get_running_loop().time()
+        if self._refusal_pace.wait_s(now) is not None:
+            reply(answer)
+            return
+        self._unanswered += 1
+        if now - self._told_s >= _TELL_EVERY_S:
+            self._told_s = now
+            _log.warning("command_flood", unanswered=self._unanswered, code=answer.code)
 
     def _admitted(self, command: Command, message: Incoming) -> Document:
         """Return the checked arguments. Raises RefusedError for what is unknown, denied or late."""
@@ -163,7 +194,7 @@ class Commands:
             order.reply(pending.answer if pending.digest == digest else self._reused(command))
             return
         if len(self._pending) >= MAX_WAITING:
-            order.reply(self._failed(command, RefusedError("too many commands wait", code="busy")))
+            self._refuse(order.reply, self._busy(command))
             return
         accepted = self._answer(command, AnswerStatus.ACCEPTED)
         # Before the first await: the same command may be delivered twice within one turn of the loop.
@@ -216,9 +247,13 @@ class Commands:
             answer = await self._result(command, order.args)
             self._pending[command.cmd_id].answer = answer
             order.reply(answer)
-            _log.info(
-                "coordinator_command", command=command.command, status=answer.status.value, code=answer.code
-            )
+            if command.command not in _VOLATILE:
+                _log.info(
+                    "coordinator_command",
+                    command=command.command,
+                    status=answer.status.value,
+                    code=answer.code,
+                )
             await self._remember(command, answer)
         finally:
             del self._pending[command.cmd_id]
@@ -246,6 +281,10 @@ class Commands:
         self._volatile[command.cmd_id] = answer
         while len(self._volatile) > _KEPT_VOLATILE:
             self._volatile.popitem(last=False)
+
+    def _busy(self, command: Command) -> Answer:
+        detail = f"more than {PER_S:g} commands a second, and those of the last {MOST_WAIT_S:g} s still wait"
+        return self._failed(command, RefusedError(detail, code="busy", remedy="send it again in a second"))
 
     def _reused(self, command: Command) -> Answer:
         return self._failed(command, RefusedError("this cmd_id was another command", code="id_reused"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from agent.coordinator.documents import JobDocument, parse_job
+from agent.coordinator.documents import JobDocument
 from agent.coordinator.timing import CoordinatorClock, Timeliness, Window, judge
 from agent.domain.errors import FabunitError
 from agent.domain.job import Job, JobState, Reason
@@ -40,16 +40,18 @@ class TimeKeeper:
         """Expire orders that are too late, release those whose time has come, hold those that are too early."""
         now = self._time.now(self._clock.stamp())
 
-        def read(connection: Connection) -> list[tuple[Entry, Job]]:
+        def read(connection: Connection) -> list[tuple[Window, Job]]:
             found = []
-            for entry in inbox_rows.timed(connection, _WAITING):
-                job = job_rows.get(connection, entry.job_id)
+            for times in inbox_rows.timed(connection, _WAITING):
+                job = job_rows.get(connection, times.job_id)
                 if job is not None:
-                    found.append((entry, job))
+                    found.append(
+                        (Window(times.not_before, times.expires, times.expires_mono_ms, times.boot), job)
+                    )
             return found
 
-        for entry, job in await self._database.read(read):
-            event = _timed(job, judge(window(parse_job((entry.document or "").encode()), entry), now))
+        for times, job in await self._database.read(read):
+            event = _timed(job, judge(times, now))
             if event is None:
                 continue
             try:

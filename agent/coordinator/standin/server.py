@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from agent.coordinator.standin import protocol, records
+from agent.coordinator.standin import protocol, records, tidying
 from agent.coordinator.standin.broker_link import (
     BrokerLink,
     BrokerPlace,
@@ -166,6 +166,10 @@ class CoordinatorServer:
         if time.monotonic() >= self._next_trim_s:
             self._next_trim_s = time.monotonic() + TRIM_EVERY_S
             records.trim(connection, KEPT_RECORDS)
+            try:
+                tidying.tidy(connection, self._ledger.files_dir, time.time_ns() // 1_000_000)
+            except OSError as error:
+                _log.warning("files_not_tidied", detail=str(error))
 
     def _remember(self, key: str, make: Callable[[], str]) -> str:
         with self._ledger.transaction() as connection:
