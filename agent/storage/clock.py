@@ -23,6 +23,8 @@ _STATUS_OFFSET = 40  # of the int `status` within it
 SYNC_CHECK_S = 10.0
 # NTP slews smaller differences; a jump like this makes times before and after incomparable.
 STEP_MS = 2_000
+# Every record of these seconds carries the mark: the first one is mostly a telemetry sample, which may be thinned out.
+STEP_MARK_S = 10.0
 
 
 class Clock(Protocol):
@@ -44,6 +46,7 @@ class SystemClock:
         self._is_sync = True
         self._checked_ms: int | None = None
         self._offset_ms: int | None = None
+        self._stepped_ms: int | None = None
 
     def stamp(self) -> Stamp:
         """Return the present moment; thread-safe."""
@@ -56,9 +59,9 @@ class SystemClock:
                 self._is_sync = self._is_synchronised()
                 self._checked_ms = mono_ms
             before, self._offset_ms = self._offset_ms, t_ms - mono_ms
-            has_stepped = before is not None and abs(self._offset_ms - before) > STEP_MS
-            if has_stepped:
-                self._checked_ms = None
+            if before is not None and abs(self._offset_ms - before) > STEP_MS:
+                self._checked_ms, self._stepped_ms = None, mono_ms
+            if self._stepped_ms is not None and mono_ms - self._stepped_ms < STEP_MARK_S * 1000:
                 return ClockState.STEPPED
             return ClockState.SYNC if self._is_sync else ClockState.UNSYNC
 

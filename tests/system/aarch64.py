@@ -3,23 +3,36 @@
 A Debian for arm64 is unpacked without running anything of it, the dependencies come as wheels for aarch64, and
 qemu-user runs it. The kernel learns about the emulator in a user namespace of this run alone. Where that cannot be done
 it says why and ends with 0. It proves that the code runs on the Pi's architecture; the time it takes says nothing.
+
+Every folder of tests is a run of pytest of its own; the summary says what each has passed, failed and skipped, and why.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 from installer.build_deb import requirements, wheel_options
+from tests.system.emulated import STRETCH
+from tests.system.report import write_table
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
 NEEDED = ("mmdebstrap", "unshare", "qemu-aarch64-static")
+# Programs that tests start: a shell, a broker, a slicer. libc-bin has the locale C.UTF-8.
+_INCLUDED = "libstdc++6,libgcc-s1,libc-bin,dash,bash,coreutils,procps,curl,mosquitto,cura-engine"
 _TOOLS = ("pytest", "hypothesis", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "pytest-randomly")
 # The core of a Pi 3 and Zero 2 W; qemu's default has pointer authentication, which takes ten times as long to emulate.
 _CPU = "cortex-a53"
@@ -30,14 +43,39 @@ _BINFMT = (
     r"/usr/bin/qemu-aarch64-static:F"
 )
 _DEFAULT_TESTS = ("tests/unit",)
+_TEST_LIMIT_S = 60 * STRETCH
+"""The limit of pyproject.toml, stretched like all others."""
+_RESULT = "result.xml"
+_LONGEST_REASON = 160
+
+
+@dataclass(frozen=True, slots=True)
+class PartResult:
+    """What one run of pytest counted. `notes`: failed tests by name, then reasons of skips with their number."""
+
+    part: str
+    passed: int
+    failed: int
+    skipped: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    def row(self) -> list[str]:
+        """The line of the summary."""
+        numbers = [str(number) for number in (self.passed, self.failed, self.skipped)]
+        return [self.part, *numbers, f"{self.seconds:.0f} s", "; ".join(self.notes)]
 
 
 def main() -> int:
-    """Prepare the tree and run the tests; returns pytest's exit code."""
+    """Prepare the tree and run the tests; returns 0 when none failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--suite", default="bookworm", choices=sorted(PYTHONS))
     parser.add_argument("--cache", type=Path, default=ROOT / "build/aarch64")
-    parser.add_argument("tests", nargs="*", help=f"for pytest (default: {' '.join(_DEFAULT_TESTS)})")
+    parser.add_argument("--write", action="store_true", help="write the summary into docs/system-test.md")
+    parser.add_argument(
+        "--resume", action="store_true", help="take what an earlier run of this cache has of a part"
+    )
+    parser.add_argument("tests", nargs="*", help=f"folders or files (default: {' '.join(_DEFAULT_TESTS)})")
     given, options = parser.parse_known_args()
     why_not = hindrance()
     if why_not:
@@ -45,7 +83,24 @@ def main() -> int:
         return 0
     root = tree(given.suite, given.cache)
     _copy_project(root)
-    return run(root, PYTHONS[given.suite], [*(given.tests or _DEFAULT_TESTS), *options])
+    results = []
+    for part in _parts(given.tests or _DEFAULT_TESTS):
+        kept = root / "results" / f"{part.replace('/', '-')}.json"
+        if given.resume and kept.exists():
+            result = PartResult(**json.loads(kept.read_text()))
+        else:
+            result = run_part(root, PYTHONS[given.suite], part, options)
+            kept.parent.mkdir(exist_ok=True)
+            kept.write_text(json.dumps(asdict(result)))
+        results.append(result)
+        print(" | ".join(result.row()), flush=True)
+    total = _total(results)
+    print(" | ".join(total.row()))
+    if given.write:
+        columns = ("tests", "passed", "failed", "skipped", "took", "what was skipped or failed")
+        title = f"64-bit ARM, Debian {given.suite}, Python {PYTHONS[given.suite]}, emulated {_CPU}"
+        write_table(f"aarch64 {given.suite}", title, columns, [result.row() for result in [*results, total]])
+    return 1 if total.failed else 0
 
 
 def hindrance() -> str:
@@ -55,7 +110,7 @@ def hindrance() -> str:
         return f"missing: {', '.join(missing)} (apt-get install mmdebstrap qemu-user-static util-linux)"
     if os.geteuid() != 0:
         return "it needs root"
-    tried = _in_namespace("true")
+    tried = in_namespace("true")
     return "" if tried.returncode == 0 else f"no emulator can be registered here: {tried.stderr.strip()}"
 
 
@@ -68,7 +123,7 @@ def tree(suite: str, cache: Path) -> Path:
     root.mkdir(parents=True)
     python = PYTHONS[suite]
     command = ["mmdebstrap", "--quiet", "--variant=extract", "--architectures=arm64", "--format=directory"]
-    command += [f"--include=python{python},libstdc++6,libgcc-s1,bash,coreutils,procps", suite, str(root)]
+    command += [f"--include=python{python},{_INCLUDED}", suite, str(root)]
     subprocess.run(command, check=True)
     for name in ("proc", "dev", "sys", "tmp", "work"):
         (root / name).mkdir(exist_ok=True)
@@ -90,18 +145,78 @@ def tree(suite: str, cache: Path) -> Path:
     return root
 
 
-def run(root: Path, python: str, arguments: list[str]) -> int:
-    """Run pytest in the tree."""
-    words = " ".join(arguments)
+def run_part(root: Path, python: str, part: str, options: list[str]) -> PartResult:
+    """Run pytest for one folder or file in the tree, and read what it counted."""
+    report = root / "tmp" / _RESULT
+    report.unlink(missing_ok=True)
+    words = shlex.join([part, *options])
     inside = (
         f"cd /work && PYTHONPATH=/wheels HOME=/root LC_ALL=C.UTF-8 exec /usr/bin/python{python} -m pytest -q "
-        f"-p no:cacheprovider --timeout 900 {words}"
+        f"-p no:cacheprovider -p tests.system.emulated --tb=native --timeout {_TEST_LIMIT_S} "
+        f"--junitxml=/tmp/{_RESULT} {words}"
     )
     script = (
-        f"mount --rbind /dev {root}/dev && mount -t proc proc {root}/proc && "
-        f"QEMU_CPU={_CPU} exec chroot {root} /bin/bash -c '{inside}'"
+        f"mount --rbind /dev {root}/dev && mount -t proc proc {root}/proc && mount -t tmpfs tmpfs {root}/dev/shm && "
+        f"QEMU_CPU={_CPU} exec chroot {root} /bin/bash -c {shlex.quote(inside)}"
     )
-    return _in_namespace(script, is_shown=True).returncode
+    began = time.monotonic()
+    ended = in_namespace(script, is_shown=True).returncode
+    seconds = time.monotonic() - began
+    if not report.exists():
+        return PartResult(part, 0, 1, 0, seconds, (f"pytest ended with {ended} and left no result",))
+    return _read(part, report, seconds)
+
+
+def in_namespace(script: str, *, is_shown: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run a shell line in a mount and user namespace in which aarch64 programs run; it ends with all children."""
+    prepared = (
+        "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc && "
+        f"printf '%s' '{_BINFMT}' > /proc/sys/fs/binfmt_misc/register && {script}"
+    )
+    command = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child"]
+    return subprocess.run(
+        [*command, "bash", "-c", prepared],
+        stdin=subprocess.DEVNULL,
+        capture_output=not is_shown,
+        text=True,
+        check=False,
+    )
+
+
+def _parts(tests: list[str] | tuple[str, ...]) -> Iterator[str]:
+    """Split folders of folders: a part that hangs or crashes takes no other with it."""
+    for name in tests:
+        inner = sorted(
+            path for path in (ROOT / name).glob("*") if path.is_dir() and any(path.glob("test_*.py"))
+        )
+        files = sorted((ROOT / name).glob("test_*.py")) if inner or name == "tests/integration" else []
+        parts = [str(path.relative_to(ROOT)) for path in [*inner, *files]]
+        yield from parts or [name]
+
+
+def _read(part: str, report: Path, seconds: float) -> PartResult:
+    passed, failed, reasons = 0, [], Counter[str]()
+    for case in ET.parse(report).iter("testcase"):  # written by this run's own pytest
+        skip = case.find("skipped")
+        if skip is not None:
+            reasons[skip.get("message", "")[:_LONGEST_REASON]] += 1
+        elif case.find("failure") is not None or case.find("error") is not None:
+            failed.append(f"{case.get('classname', '').rpartition('.')[2]}::{case.get('name', '')}")
+        else:
+            passed += 1
+    skips = [f"{count} times: {reason}" for reason, count in reasons.most_common()]
+    notes = (*(f"failed: {name}" for name in failed), *skips)
+    return PartResult(part, passed, len(failed), reasons.total(), seconds, notes)
+
+
+def _total(results: list[PartResult]) -> PartResult:
+    return PartResult(
+        "all",
+        sum(result.passed for result in results),
+        sum(result.failed for result in results),
+        sum(result.skipped for result in results),
+        sum(result.seconds for result in results),
+    )
 
 
 def _copy_project(root: Path) -> None:
@@ -119,18 +234,9 @@ def _copy_project(root: Path) -> None:
         if (ROOT / name).is_file():
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, work / name)
+    shutil.copy2(ROOT / "tests/system/scripts/sitecustomize.py", root / "wheels")
     with (work / "pyproject.toml").open("rb") as file:
         assert tomllib.load(file)["project"]["name"] == "fabunit"
-
-
-def _in_namespace(script: str, *, is_shown: bool = False) -> subprocess.CompletedProcess[str]:
-    """Run a shell line in a mount and user namespace in which programs for aarch64 run."""
-    prepared = (
-        "mount -t binfmt_misc none /proc/sys/fs/binfmt_misc && "
-        f"printf '%s' '{_BINFMT}' > /proc/sys/fs/binfmt_misc/register && {script}"
-    )
-    command = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "bash", "-c", prepared]
-    return subprocess.run(command, capture_output=not is_shown, text=True, check=False)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.system.suites import Suite
+
 LIMIT_S = 120.0
 NEEDED = ("mmdebstrap", "systemd-nspawn", "nsenter", "dpkg-deb")
 # A minimal Debian that boots; everything else comes with the package.
@@ -34,14 +36,21 @@ def hindrance() -> str:
     return ""
 
 
-def base_image(suite: str, cache: Path) -> Path:
-    """Return a tar file of a minimal Debian; made once, some minutes."""
-    image = cache / f"{suite}.tar"
+def base_image(suite: Suite, cache: Path) -> Path:
+    """Return a tar file of a minimal system; made once, some minutes."""
+    image = cache / f"{suite.name}.tar"
     if not image.exists():
         cache.mkdir(parents=True, exist_ok=True)
         fresh = image.with_suffix(".new.tar")
-        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={_INCLUDED}", suite, str(fresh)]
-        subprocess.run(command, check=True)
+        command = [
+            "mmdebstrap",
+            "--quiet",
+            "--variant=minbase",
+            f"--include={_INCLUDED}",
+            suite.name,
+            str(fresh),
+        ]
+        subprocess.run([*command, *suite.sources(suite.keyring(cache))], check=True)
         fresh.rename(image)
     return image
 
@@ -55,6 +64,7 @@ class Machine:
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir(parents=True)
         subprocess.run(["tar", "-C", str(self.root), "-xf", str(image)], check=True)
+        (self.root / "etc/resolv.conf").unlink(missing_ok=True)  # Ubuntu has a link to nowhere there
         shutil.copy("/etc/resolv.conf", self.root / "etc/resolv.conf")
         (self.root / "etc/hostname").write_text("bench\n")
         self._process: subprocess.Popen[bytes] | None = None

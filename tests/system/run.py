@@ -1,354 +1,78 @@
-"""The life of an installed unit, on a clean Debian with a real systemd: `make test-system`.
+"""The life of an installed unit, on a clean Debian or Ubuntu with a real systemd: `make test-system`.
 
-install → setup → print → restart and kill -9 in the middle → hang → upgrade in the middle → going back → purge. Every
-print must come out exactly: what the printer executed is compared with the file, command by command. Where no such
-machine can be booted it says why and ends with 0.
+install → setup → joining a coordinator → print → restart and kill -9 in the middle → hang → upgrade in the middle →
+going back → purge. Every print must come out exactly: what the printer executed is compared with the file, command by
+command. Where no such machine can be booted it says why and ends with 0.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from installer.build_deb import Plan, build, version
 from installer.control import Target
-from tests.integration.rig import HOST_NUMBERS, commands, spiral
-from tests.integration.thread_freezer import frozen, threads
+from tests.system.life import (
+    step_exposure,
+    step_hang,
+    step_install,
+    step_purge,
+    step_refusal,
+    step_restart_and_kill,
+    step_rollback,
+    step_sandbox,
+    step_setup,
+    step_upgrade,
+)
 from tests.system.machine import Machine, StepError, base_image, hindrance
+from tests.system.report import DOCUMENT, write_table
+from tests.system.suites import SUITES, Suite
+from tests.system.surroundings import step_completion, step_credentials, step_demo, step_udev
+from tests.system.trial import Trial
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENT = ROOT / "docs/system-test.md"
-PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
-UNIT = "fabunit@mk3s"
-PORT = "/run/printer/port"
-MOVES = 4000
-LONG_MOVES = 5 * MOVES
-"""For a print that surely lasts longer than an upgrade."""
-SPEED = 20
-MOST_EXPOSURE = 1.6
-WATCHDOG_S = 30.0
-
-
-@dataclass(slots=True)
-class Trial:
-    """The machine, the packages, and what was seen so far."""
-
-    machine: Machine
-    first: Path
-    second: Path
-    lines: list[tuple[str, str]] = field(default_factory=list)
-    before: set[str] = field(default_factory=set)
-    seen_entries: int = 0
-
-    def note(self, step: str, what: str) -> None:
-        """Remember one line of the summary."""
-        self.lines.append((step, what))
-        print(f"{step}: {what}", flush=True)
-
-    def pid(self) -> int:
-        """The daemon's process id inside."""
-        return int(self.machine.ask(f"systemctl show -P MainPID {UNIT}") or 0)
-
-    def is_active(self) -> bool:
-        """The service runs and answers."""
-        return self.state() != ""
-
-    def state(self) -> str:
-        """The printer's state as the daemon tells it; "" while there is no daemon."""
-        said = self.machine.ask("fabunit status --json")
-        try:
-            return str(json.loads(said)["printer"]["state"])
-        except (ValueError, KeyError):
-            return ""
-
-    def start_print(self, seed: int, moves: int = MOVES) -> tuple[str, str]:
-        """Queue a part; returns the job's id and the part."""
-        part = spiral(moves, heat=False, seed=seed)
-        self.machine.run("fabunit bed clear", code=None)
-        (self.machine.root / "root/part.gcode").write_text(part)
-        self.seen_entries = len(self.entries())
-        job = self.machine.json("fabunit print /root/part.gcode --json")["jobs"][0]["job_id"]
-        return str(job), part
-
-    def entries(self) -> list[dict[str, object]]:
-        """The virtual printer's ledger so far."""
-        self.machine.run(_TELL_STATS, code=None)
-        text = self.machine.run("cat /run/printer/ledger.jsonl")
-        return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
-
-    def executed(self) -> list[object]:
-        """Commands of the present print that the printer has executed."""
-        new = self.entries()[self.seen_entries :]
-        return [e["cmd"] for e in new if "cmd" in e and e["src"] == "job" and int(str(e["n"])) < HOST_NUMBERS]
-
-    def until_executed(self, count: int) -> None:
-        """Wait until the print has come so far."""
-        self.machine.until(lambda: len(self.executed()) > count, f"{count} lines of the print are executed")
-
-    def demand_exact(self, job: str, part: str) -> str:
-        """Wait for the end of a print, and compare."""
-
-        def is_over() -> bool:
-            said = self.machine.ask(f"fabunit job show {job} --json")
-            return '"completed"' in said or '"failed"' in said
-
-        self.machine.until(is_over, f"job {job} is over")
-        state = self.machine.json(f"fabunit job show {job} --json")["state"]
-        wanted, got = commands(part), self.executed()
-        if state != "completed" or got != wanted:
-            raise StepError(
-                f"the print is {state}, {len(got)} of {len(wanted)} commands, equal: {got == wanted}"
-            )
-        return f"{len(got)} commands, all equal"
-
-
-_TELL_STATS = (
-    "/opt/fabunit/current/bin/python -c 'import socket; s=socket.socket(socket.AF_UNIX); s.settimeout(5); "
-    's.connect("/run/printer/ctl"); s.sendall(b"stats\\n"); s.recv(9)\''
-)
-
-
-_NETWORK = """import socket
-server = socket.create_server(("127.0.0.1", 0))
-socket.create_connection(server.getsockname(), 5).sendall(b"x")
-assert server.accept()[0].recv(1) == b"x"
-"""
-
-
-def step_install(trial: Trial) -> None:
-    """`install.sh` with a package file, on a machine that has never seen one."""
-    machine = trial.machine
-    machine.run(
-        "apt-get update -qq && apt-get install -y -qq --no-install-recommends python3 cura-engine",
-        limit_s=600,
-    )
-    trial.before = machine.files()
-    shutil.copy(ROOT / "install.sh", machine.root / "root/install.sh")
-    shutil.copy(trial.first, machine.root / "root" / trial.first.name)
-    began = time.monotonic()
-    machine.run(f"sh /root/install.sh /root/{trial.first.name}", limit_s=300)
-    took = time.monotonic() - began
-    size = machine.ask("du -sm /opt/fabunit /usr/lib/fabunit | head -n 1 | cut -f1")
-    trial.note(
-        "install", f"{trial.first.name} in {took:.1f} s, {size} MB; {machine.ask('fabunit --version')}"
-    )
-    if "dialout" not in machine.ask("id -nG fabunit"):
-        raise StepError("the user fabunit is not in dialout")
-
-
-def step_setup(trial: Trial) -> None:
-    """A virtual printer on a port, and `fabunit setup --yes`."""
-    machine = trial.machine
-    machine.run(
-        "systemd-run --quiet --unit=printer --uid=fabunit -p RuntimeDirectory=printer -p RuntimeDirectoryMode=0755 "
-        f"fabunit simulate --link {PORT} --ledger /run/printer/ledger.jsonl --control /run/printer/ctl --speed {SPEED}"
-    )
-    machine.until(
-        lambda: machine.ask(f"test -e {PORT} && echo yes") == "yes", "the virtual printer has a port"
-    )
-    began = time.monotonic()
-    document = machine.json(f"fabunit setup --yes --port {PORT} --id mk3s --name 'Bench' --json")
-    took = time.monotonic() - began
-    service = document["service"]
-    if service is None or service["printer"] != "idle":
-        raise StepError(f"setup left {service}")
-    parser = document["printer"]["stop"]["parser"]
-    trial.note(
-        "setup", f"{took:.1f} s: {service['name']} runs, printer {service['printer']}, stop path {parser}"
-    )
-
-
-def step_exposure(trial: Trial) -> None:
-    """systemd's own opinion of the unit, while it runs."""
-    machine = trial.machine
-    failed = machine.ask("systemctl --failed --no-legend --plain | grep -c fabunit")
-    said = machine.run(f"systemd-analyze security --no-pager {UNIT}.service | tail -n 1")
-    score = float(said.partition(".service: ")[2].split()[0])
-    if score > MOST_EXPOSURE or failed != "0":
-        raise StepError(f"exposure {score}, {failed} failed units")
-    verified = machine.run(f"systemd-analyze verify --man=no {UNIT}.service 2>&1", code=None)
-    if "fabunit" in verified:
-        raise StepError(f"systemd-analyze verify: {verified}")
-    trial.note("exposure", f"{score} of 10 by {machine.ask('systemctl --version | head -n 1')}")
-
-
-def step_sandbox(trial: Trial) -> None:
-    """Mesh check, slicing and the network under exactly the unit's restrictions."""
-    machine = trial.machine
-    (machine.root / "root/box.stl").write_text(_box_stl(20.0))
-    (machine.root / "root/box.py").write_text(_NETWORK)
-    machine.run("cp /root/box.* /var/lib/fabunit/mk3s/ && chmod 644 /var/lib/fabunit/mk3s/box.*")
-    for name, command, codes in (
-        ("check", "fabunit check /var/lib/fabunit/mk3s/box.stl", (0,)),
-        ("slice", "fabunit slice /var/lib/fabunit/mk3s/box.stl -o /var/lib/fabunit/mk3s/box.gcode", (0,)),
-        ("network", "python /var/lib/fabunit/mk3s/box.py", (0,)),
-    ):
-        script = (
-            f"sed -e 's#^ExecStart=.*#ExecStart=/opt/fabunit/current/bin/{command}#' -e 's/^Type=.*/Type=oneshot/' "
-            "-e '/^Restart=/d; /^WatchdogSec=/d; /^NotifyAccess=/d; /^RuntimeDirectory/d; /^LoadCredential=/d' "
-            f"-e 's/%i/mk3s/g' /usr/lib/systemd/system/fabunit@.service > /run/systemd/system/probe-{name}.service; "
-            f"systemctl daemon-reload; systemctl start probe-{name}.service; "
-            f"systemctl show -P ExecMainStatus probe-{name}.service; rm /run/systemd/system/probe-{name}.service"
-        )
-        status = machine.run(script, code=None, limit_s=300).strip().splitlines()[-1]
-        if int(status) not in codes:
-            log = machine.ask(f"journalctl -n 20 --no-pager -u probe-{name}.service")
-            raise StepError(f"{name} in the sandbox ended with {status}\n{log}")
-    machine.run(
-        "systemctl daemon-reload; test -s /var/lib/fabunit/mk3s/box.gcode; rm /var/lib/fabunit/mk3s/box.*"
-    )
-    trial.note("sandbox", "mesh check, slicing and network work under the unit's restrictions")
-
-
-def step_restart_and_kill(trial: Trial) -> None:
-    """`systemctl restart` and `kill -9` in the middle of a print."""
-    machine = trial.machine
-    job, part = trial.start_print(1)
-    trial.until_executed(MOVES // 5)
-    began = time.monotonic()
-    machine.run(f"systemctl restart {UNIT}")
-    machine.until(lambda: trial.state() == "printing", "it prints again after the restart")
-    restart_s = time.monotonic() - began
-    count = len(trial.executed())
-    trial.until_executed(count + MOVES // 5)
-    began = time.monotonic()
-    machine.run(f"kill -9 {trial.pid()}")
-    machine.until(lambda: trial.state() == "printing", "it prints again after kill -9")
-    kill_s = time.monotonic() - began
-    exact = trial.demand_exact(job, part)
-    trial.note("restart, kill -9", f"printing again after {restart_s:.1f} s and {kill_s:.1f} s; {exact}")
-
-
-def step_hang(trial: Trial, part_name: str) -> None:
-    """A thread that hangs in the middle of a print: the watchdog ends the process, the next one goes on."""
-    machine = trial.machine
-    job, part = trial.start_print(2)
-    trial.until_executed(MOVES // 5)
-    pid = trial.pid()
-    restarts = int(machine.ask(f"systemctl show -P NRestarts {UNIT}"))
-    began = time.monotonic()
-    timeouts = _watchdog_timeouts(machine)
-    with frozen(threads(machine.outer_pid(pid))[part_name]):
-        # A traced thread that was killed is only gone when its tracer lets go of it: not a matter of the daemon's.
-        machine.until(
-            lambda: _watchdog_timeouts(machine) > timeouts, "systemd misses the beats", WATCHDOG_S + 30
-        )
-    machine.until(lambda: trial.pid() not in (0, pid), "systemd has started another process")
-    took = time.monotonic() - began
-    if int(machine.ask(f"systemctl show -P NRestarts {UNIT}")) != restarts + 1:
-        raise StepError("it was not systemd that restarted it")
-    journal = machine.run(f"journalctl -b --no-pager -u {UNIT}")
-    if "Watchdog timeout" not in journal or "most recent call first" not in journal:
-        raise StepError(f"the journal does not tell of the hang:\n{journal[-2000:]}")
-    exact = trial.demand_exact(job, part)
-    trial.note(
-        f"hang of thread {part_name}", f"ended by the watchdog and started again within {took:.0f} s; {exact}"
-    )
-
-
-def _watchdog_timeouts(machine: Machine) -> int:
-    return machine.run(f"journalctl -b --no-pager -u {UNIT}").count("Watchdog timeout")
-
-
-def step_upgrade(trial: Trial) -> None:
-    """A new version in the middle of a print: the print goes on with the old one, then the new one takes over."""
-    machine = trial.machine
-    shutil.copy(trial.second, machine.root / "root" / trial.second.name)
-    job, part = trial.start_print(3, LONG_MOVES)
-    trial.until_executed(MOVES // 10)
-    pid = trial.pid()
-    machine.run(f"sh /root/install.sh /root/{trial.second.name}", limit_s=300)
-    if trial.pid() != pid:
-        raise StepError("the upgrade has restarted a printing unit")
-    at = len(trial.executed())
-    exact = trial.demand_exact(job, part)
-    if at >= len(commands(part)):
-        raise StepError("the print was over before the upgrade was")
-    took = machine.until(
-        lambda: trial.pid() not in (0, pid) and trial.state() == "idle", "the new version runs"
-    )
-    used = machine.ask(f"tr '\\0' ' ' < /proc/{trial.pid()}/cmdline")
-    if trial.second.name.split("_")[1] not in used:
-        raise StepError(f"the running version is {used}")
-    trial.note(
-        "upgrade",
-        f"in the middle of a print, same process to its end; {exact}; new version {took:.1f} s after it",
-    )
-
-
-def step_rollback(trial: Trial) -> None:
-    """The version before, on an idle unit."""
-    machine = trial.machine
-    pid = trial.pid()
-    machine.run("fabunit-rollback")
-    took = machine.until(
-        lambda: trial.pid() not in (0, pid) and trial.state() == "idle", "the old version runs"
-    )
-    if trial.first.name.split("_")[1] not in machine.ask(f"tr '\\0' ' ' < /proc/{trial.pid()}/cmdline"):
-        raise StepError("fabunit-rollback did not go back")
-    trial.note("rollback", f"the version before runs after {took:.1f} s")
-
-
-def step_purge(trial: Trial) -> None:
-    """Refused while it prints; then nothing is left."""
-    machine = trial.machine
-    trial.start_print(4, LONG_MOVES)
-    trial.until_executed(50)
-    refused = machine.run("apt-get remove -y -qq fabunit 2>&1", code=None)
-    if "is printing; end that first" not in refused or trial.state() != "printing":
-        raise StepError(f"a printing unit was removed: {refused[-500:]}")
-    machine.run("fabunit cancel")
-    machine.until(lambda: trial.state() == "idle", "the print is cancelled")
-    machine.run("systemctl stop printer; rm -rf /run/printer")
-    machine.run("apt-get purge -y -qq fabunit", limit_s=300)
-    left = machine.files() - trial.before
-    gone = trial.before - machine.files()
-    processes = machine.ask("pgrep -fc /opt/fabunit")
-    users = machine.ask("getent passwd fabunit; getent group fabunit")
-    running = machine.ask("ls -d /run/fabunit 2>/dev/null")
-    if left or gone or users or running or processes not in ("0", ""):
-        raise StepError(
-            f"left: {sorted(left)}, gone: {sorted(gone)}, {users} {running} {processes} processes"
-        )
-    trial.note("purge", "refused while it prints; afterwards 0 files, no user, no process left")
-
-
-STEPS: tuple[Callable[[Trial], None], ...] = (
-    step_install, step_setup, step_exposure, step_sandbox, step_restart_and_kill,
-    lambda trial: step_hang(trial, "printer"), lambda trial: step_hang(trial, "db"),
-    step_upgrade, step_rollback, step_purge,
-)  # fmt: skip
+Step = Callable[[Trial], None]
+STEPS: dict[str, Step] = {
+    "install": step_install,
+    "udev": step_udev,
+    "completion": step_completion,
+    "demo": step_demo,
+    "setup": step_setup,
+    "exposure": step_exposure,
+    "sandbox": step_sandbox,
+    "credentials": step_credentials,
+    "restart": step_restart_and_kill,
+    "hang-printer": lambda trial: step_hang(trial, "printer"),
+    "hang-db": lambda trial: step_hang(trial, "db"),
+    "upgrade": step_upgrade,
+    "rollback": step_rollback,
+    "purge": step_purge,
+}
+REFUSED: dict[str, Step] = {"refusal": step_refusal}
 
 
 def main() -> int:
     """Run all steps; returns 0 when all of them, or none, could be done."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--suite", default="bookworm", choices=sorted(PYTHONS))
-    parser.add_argument("--cache", type=Path, default=ROOT / "build/system")
-    parser.add_argument("--reuse", action="store_true", help="take the packages of the last run")
-    parser.add_argument("--keep", action="store_true", help="leave the tree for a look")
-    parser.add_argument("--write", action="store_true", help=f"write the summary into {DOCUMENT.name}")
-    given = parser.parse_args()
-    why_not = hindrance()
+    given = _arguments()
+    suite = SUITES[given.suite]
+    why_not = hindrance() or suite.hindrance(given.cache)
     if why_not:
         print(f"skipped: no container can be booted here: {why_not}")
         return 0
-    image = base_image(given.suite, given.cache)
-    first, second = _packages(given.suite, given.cache, is_reused=given.reuse)
+    image = base_image(suite, given.cache)
+    first, second = _packages(suite, given.cache, is_reused=given.reuse, is_thin=given.thin)
     trial = Trial(Machine(image, given.cache), first, second)
+    steps = STEPS if suite.is_supported else REFUSED
     try:
-        trial.note("boot", f"Debian {given.suite}, systemd is up after {trial.machine.boot():.1f} s")
-        for step in STEPS:
-            step(trial)
+        trial.note("boot", f"{suite.title}, systemd is up after {trial.machine.boot():.1f} s")
+        for name, step in steps.items():
+            if name not in given.without:
+                step(trial)
     except StepError as failure:
         print(f"FAILED: {failure}", file=sys.stderr)
         return 1
@@ -357,52 +81,43 @@ def main() -> int:
         if not given.keep:
             shutil.rmtree(trial.machine.root, ignore_errors=True)
     if given.write:
-        _write(trial, given.suite)
+        kind = ", the thin package" if given.thin else ""
+        mark = f"{suite.name} thin" if given.thin else suite.name
+        write_table(mark, f"{suite.title}, {platform.machine()}{kind}", ("step", "result"), trial.lines)
     return 0
 
 
-def _packages(suite: str, cache: Path, *, is_reused: bool) -> tuple[Path, Path]:
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--suite", default="bookworm", choices=sorted(SUITES))
+    parser.add_argument("--cache", type=Path, default=ROOT / "build/system")
+    parser.add_argument("--thin", action="store_true", help="the package on the distribution's own libraries")
+    parser.add_argument("--without", nargs="*", default=[], choices=sorted(STEPS), help="leave steps out")
+    parser.add_argument("--reuse", action="store_true", help="take the packages of the last run")
+    parser.add_argument("--keep", action="store_true", help="leave the tree for a look")
+    parser.add_argument("--write", action="store_true", help=f"write the summary into {DOCUMENT.name}")
+    return parser.parse_args()
+
+
+def _packages(suite: Suite, cache: Path, *, is_reused: bool, is_thin: bool) -> tuple[Path, Path]:
     """Build the package twice, as two versions."""
+    arch = "all" if is_thin else _architecture()
+    # Where there is none for this Python, that of the oldest one is offered.
+    python = suite.python if suite.is_supported else "3.11"
     made = []
-    for revision in ("1", "2"):
-        target = Target(version(), revision, PYTHONS[suite], _architecture())
+    for revision in ("1", "2") if suite.is_supported else ("1",):
+        target = Target(version(), revision, python, arch, is_thin=is_thin)
         out = cache / "dist"
         ready = out / target.file_name
         made.append(
             ready if is_reused and ready.exists() else build(Plan(target, out, cache / "work", "gzip"))
         )
-    return made[0], made[1]
+    return made[0], made[-1]
 
 
 def _architecture() -> str:
     done = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True)
     return done.stdout.strip()
-
-
-def _write(trial: Trial, suite: str) -> None:
-    """Replace the suite's table in the document."""
-    mark, end = f"<!-- {suite} -->", f"<!-- end of {suite} -->"
-    day = datetime.now(UTC).strftime("%Y-%m-%d")
-    rows = [f"| {step} | {what} |" for step, what in trial.lines]
-    title = f"Debian {suite}, {platform.machine()}, {day}"
-    table = "\n".join([mark, f"### {title}", "", "| step | result |", "|---|---|", *rows, end])
-    text = DOCUMENT.read_text()
-    head, found, rest = text.partition(mark)
-    DOCUMENT.write_text(
-        f"{head}{table}{rest.partition(end)[2]}" if found else f"{text.rstrip()}\n\n{table}\n"
-    )
-
-
-def _box_stl(size: float) -> str:
-    corners = [(x, y, z) for x in (0.0, size) for y in (0.0, size) for z in (0.0, size)]
-    faces = [(0, 1, 3), (0, 3, 2), (4, 6, 7), (4, 7, 5), (0, 4, 5), (0, 5, 1),
-             (2, 3, 7), (2, 7, 6), (0, 2, 6), (0, 6, 4), (1, 5, 7), (1, 7, 3)]  # fmt: skip
-    lines = ["solid box"]
-    for face in faces:
-        lines += ["facet normal 0 0 0", "outer loop"]
-        lines += [f"vertex {corners[i][0]} {corners[i][1]} {corners[i][2]}" for i in face]
-        lines += ["endloop", "endfacet"]
-    return "\n".join([*lines, "endsolid box", ""])
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ MAX_BAUD = 4_000_000
 
 _MISSING = (errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.ENOTDIR)
 _DENIED = (errno.EACCES, errno.EPERM)
+_OURS = "fabunit"
+"""The daemon's name among the processes, as the installed program has it."""
 _BUSY = (errno.EBUSY, errno.EAGAIN)
 
 
@@ -140,9 +142,10 @@ def _denied(path: str) -> PortError:
 
 
 def _busy(path: str) -> PortError:
-    names = ", ".join(f"{holder.program} (pid {holder.pid})" for holder in holders(Path(path)))
-    return PortError(
-        f"{path} is in use by {names or 'another program'}",
-        code="port_busy",
-        remedy="end the other print host (OctoPrint, Klipper, a terminal program), then try again",
-    )
+    found = holders(Path(path))
+    names = ", ".join(f"{holder.program} (pid {holder.pid})" for holder in found)
+    if any(holder.program == _OURS for holder in found):
+        remedy = "a unit has this printer already: sudo systemctl stop 'fabunit@*', then try again"
+    else:
+        remedy = "end the other print host (OctoPrint, Klipper, a terminal program), then try again"
+    return PortError(f"{path} is in use by {names or 'another program'}", code="port_busy", remedy=remedy)

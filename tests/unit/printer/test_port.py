@@ -235,14 +235,19 @@ def test_what_is_no_serial_port_is_said(spec: str, tmp_path: Path) -> None:
 HOLDER = """
 import sys, serial
 port = serial.Serial(sys.argv[1], 115200, exclusive=True)
+open("/proc/self/comm", "w").write(sys.argv[2])
 print("open", flush=True)
 sys.stdin.read()
 """
 
 
-def test_a_busy_port_names_its_holder(terminal: Terminal) -> None:
+@pytest.mark.parametrize(
+    ("program", "remedy"),
+    [("OctoPrint", "end the other print host"), ("fabunit", "systemctl stop 'fabunit@*'")],
+)
+def test_a_busy_port_names_its_holder(terminal: Terminal, program: str, remedy: str) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, terminal.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", HOLDER, terminal.path, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"open\n"
@@ -251,7 +256,8 @@ def test_a_busy_port_names_its_holder(terminal: Terminal) -> None:
         assert process.pid in [holder.pid for holder in holders(Path(terminal.path))]
         process.communicate()
     assert failure.value.code == "port_busy"
-    assert f"(pid {process.pid})" in failure.value.message
+    assert f"{program} (pid {process.pid})" in failure.value.message
+    assert remedy in failure.value.remedy
     open_port(terminal.path, 115200).close()
 
 

@@ -147,11 +147,17 @@ def test_the_clock_tells_whether_it_is_set() -> None:
     assert some.stamp().clk is ClockState.SYNC
 
 
-def test_a_jump_of_the_clock_is_marked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    wall = [10**18]
+def test_a_jump_of_the_clock_marks_the_records_of_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    wall, counted = [10**18], [10**12]
     monkeypatch.setattr("time.time_ns", lambda: wall[0])
+    monkeypatch.setattr("time.monotonic_ns", lambda: counted[0])
     some = SystemClock(lambda: True)
     assert some.stamp().clk is ClockState.SYNC
     wall[0] += 3600 * 10**9
     assert some.stamp().clk is ClockState.STEPPED
+    for clock in (wall, counted):
+        clock[0] += 9 * 10**9
+    assert some.stamp().clk is ClockState.STEPPED, "a sample between the jump and an event does not hide it"
+    for clock in (wall, counted):
+        clock[0] += 2 * 10**9
     assert some.stamp().clk is ClockState.SYNC
