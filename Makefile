@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # What a fresh Debian needs before pip can work: the interpreter's venv module.
 APT := python3 python3-venv
 
-.PHONY: demo test test-long test-corpus check format bench clean setup deb test-system test-aarch64 wheels
+.PHONY: demo test test-long test-corpus check format bench clean setup deb test-system test-aarch64 test-arm64-package test-floors wheels
 
 demo: $(VENV)/.runtime
 	$(BIN)/fabunit demo
@@ -21,6 +21,14 @@ test-long: $(VENV)/.dev
 # The tests that need no hardware on an emulated 64-bit ARM processor, as root; TESTS picks some of them.
 test-aarch64: $(VENV)/.dev
 	$(BIN)/python -m tests.system.aarch64 $(TESTS)
+
+# The package for arm64, installed and run on an emulated processor, as root.
+test-arm64-package: $(VENV)/.dev
+	$(BIN)/python -m tests.system.arm64_package $(SYSTEM)
+
+# The unit tests with every library at the floor of pyproject.toml: what Trixie's own packages may not fall below.
+test-floors: $(VENV)/.dev
+	$(BIN)/python -m tests.system.floors $(TESTS)
 
 # Whether every dependency has a wheel for Python 3.11 and 3.13 on arm64 and amd64.
 wheels: $(VENV)/.runtime

@@ -16,6 +16,8 @@ STALL_S=60
 say() { echo "install.sh: $*"; }
 fail() { echo "install.sh: $*" >&2; exit 1; }
 
+python_version() { apt-cache show python3 2>/dev/null | sed -n 's/^Version: \([0-9]*\.[0-9]*\).*/\1/p' | head -n 1; }
+
 check_machine() {
     { [ "$(uname -s)" = Linux ] && command -v apt-get >/dev/null; } \
         || fail "this is for Debian, Raspberry Pi OS and Ubuntu; there is no apt here"
@@ -23,10 +25,11 @@ check_machine() {
     ARCH="$(dpkg --print-architecture)"
     case "$ARCH" in
     amd64|arm64) ;;
-    armhf|armel|i386) fail "this is a 32-bit system ($ARCH), for which there is no package. A Pi 3, 4, 5 or Zero 2 W runs the 64-bit Raspberry Pi OS" ;;
+    # The package on the system's own libraries has no compiled part of its own.
+    armhf|armel|i386) [ "$(python_version)" = 3.13 ] || fail "this is a 32-bit system ($ARCH), for which there is no package. A Pi 3, 4, 5 or Zero 2 W runs the 64-bit Raspberry Pi OS" ;;
     *) fail "there is no package for $ARCH; amd64 and arm64 are supported" ;;
     esac
-    PYTHON="$(apt-cache show python3 2>/dev/null | sed -n 's/^Version: \([0-9]*\.[0-9]*\).*/\1/p' | head -n 1)"
+    PYTHON="$(python_version)"
     case "$PYTHON" in
     3.11|3.12|3.13) ;;
     "") fail "apt knows no python3: run 'apt-get update' first" ;;
@@ -35,8 +38,13 @@ check_machine() {
     TAG="py$(echo "$PYTHON" | tr -d .)"
 }
 
-# The newest package for this architecture and Python among names on stdin.
-choose() { grep -E "^fabunit_[^/ ]*\+${TAG}_${ARCH}\.deb$" | sort -V | tail -n 1; }
+# The newest package for this architecture and Python among names on stdin; else the newest on the system's own libraries.
+choose() {
+    names="$(cat)"
+    chosen="$(echo "$names" | grep -E "^fabunit_[^/ ]*\+${TAG}_${ARCH}\.deb$" | sort -V | tail -n 1)"
+    [ -n "$chosen" ] || chosen="$(echo "$names" | grep -E "^fabunit_[^/ ]*\+${TAG}thin_all\.deb$" | sort -V | tail -n 1)"
+    echo "$chosen"
+}
 
 # Fetch $1 to the file $2; a redirection never leads away from https. Shows what went wrong, and fails.
 download() {

@@ -36,6 +36,10 @@ _NOT_NEEDED = (
 )  # fmt: skip
 
 
+# Not loaded by the daemon: their byte code is made when the package is installed, and need not be carried along.
+_COMPILED_LATE = frozenset({"numpy", "trimesh", "PIL", "pygments", "rich", "markdown_it", "mdurl"})
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to build and where. `compression` as of `dpkg-deb -Z`."""
@@ -137,12 +141,14 @@ def _make_environment(target: Target, tree: Path) -> None:
 
 
 def _compile(target: Target, tree: Path) -> None:
-    """Byte code, where an interpreter of the target's version is here; else the package's script makes it."""
+    """Byte code, where an interpreter of the target's version is here; what is left the package's script does."""
     python = _interpreter(target.python)
     if python is None:
         return
+    site = tree / "lib" / f"python{target.python}" / "site-packages"
+    early = [str(path) for path in sorted(site.iterdir()) if path.name not in _COMPILED_LATE]
     command = [python, "-m", "compileall", "-q", "-s", str(tree), "-p", target.home]
-    command += ["--invalidation-mode", "unchecked-hash", str(tree / "lib")]
+    command += ["--invalidation-mode", "unchecked-hash", *early]
     subprocess.run(command, check=True, env={**os.environ, "PYTHONHASHSEED": "0"})
 
 

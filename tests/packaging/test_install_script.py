@@ -203,6 +203,14 @@ def test_the_package_fits_python_and_processor(machine: Machine, shelf: Path, se
         assert machine.bytes_installed == (shelf / name).read_bytes()
 
 
+def test_where_only_the_thin_package_fits_it_is_taken(machine: Machine, shelf: Path, server: Server) -> None:
+    thin = shelf / "fabunit_0.1.0-1+py313thin_all.deb"
+    machine.set(python="3.13.5-1", arch="armhf")
+    for source in (shelf, server.url, thin):
+        assert machine.install(source)[0] == 0
+        assert machine.bytes_installed == thin.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("facts", "words"),
     [

@@ -18,7 +18,7 @@ from tests.system.suites import Suite
 LIMIT_S = 120.0
 NEEDED = ("mmdebstrap", "systemd-nspawn", "nsenter", "dpkg-deb")
 # A minimal Debian that boots; everything else comes with the package.
-_INCLUDED = "systemd,systemd-sysv,dbus,udev,ca-certificates"
+_INCLUDED = "apt,systemd,systemd-sysv,dbus,udev,ca-certificates"
 _NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
 
 
@@ -50,7 +50,7 @@ def base_image(suite: Suite, cache: Path) -> Path:
             suite.name,
             str(fresh),
         ]
-        subprocess.run([*command, *suite.sources(suite.keyring(cache))], check=True)
+        subprocess.run([*command, *suite.sources(cache)], check=True)
         fresh.rename(image)
     return image
 
@@ -73,7 +73,12 @@ class Machine:
     def boot(self) -> float:
         """Start it; returns the seconds until systemd is up."""
         command = ["systemd-nspawn", "--quiet", "--directory", str(self.root), "--boot", "--register=no"]
-        command += ["--keep-unit", "--console=read-only", "--machine=fabunit-bench", "--resolv-conf=off"]
+        command += [
+            "--keep-unit",
+            "--console=read-only",
+            f"--machine=fabunit-{os.getpid()}",
+            "--resolv-conf=off",
+        ]
         began = time.monotonic()
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -173,4 +178,5 @@ class Machine:
 # What comes and goes on any running machine.
 _PASSING = ("run/", "tmp/", "proc/", "sys/", "dev/", "var/log/", "var/tmp/", "var/cache/", "var/lib/apt/",
             "var/lib/dpkg/", "var/lib/systemd/", "root/", "etc/passwd-", "etc/group-", "etc/shadow-",
-            "etc/gshadow-", "etc/.pwd.lock", "etc/.updated", "var/.updated", "etc/ld.so.cache")  # fmt: skip
+            "etc/gshadow-", "etc/subuid-", "etc/subgid-", "etc/.pwd.lock",
+            "etc/.updated", "var/.updated", "etc/ld.so.cache")  # fmt: skip

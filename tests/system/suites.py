@@ -21,16 +21,17 @@ class Suite:
     is_ubuntu: bool = False
     is_supported: bool = True
 
-    def sources(self, keyring: Path | None) -> list[str]:
+    def sources(self, cache: Path) -> list[str]:
         """Return what mmdebstrap is told about the archive, after the name of the new tree."""
         if not self.is_ubuntu:
             return []
         pockets = (self.name, f"{self.name}-updates", f"{self.name}-security")
-        return [f"deb [signed-by={keyring}] {_UBUNTU} {pocket} main universe" for pocket in pockets]
-
-    def keyring(self, cache: Path) -> Path | None:
-        """Return the archive's keys, None where the machine's own are right."""
-        return None if not self.is_ubuntu else _found_keys(cache) or cache / _UBUNTU_KEYS
+        lines = [
+            f"deb [signed-by={_found_keys(cache)}] {_UBUNTU} {pocket} main universe" for pocket in pockets
+        ]
+        # The tree has the same keys, at its own place.
+        own = f"s#signed-by=[^]]*#signed-by={_KEYRINGS / _UBUNTU_KEYS}#"
+        return [*lines, f"--customize-hook=sed -i '{own}' \"$1/etc/apt/sources.list\""]
 
     def hindrance(self, cache: Path) -> str:
         """Why this one cannot be had here; "" when it can."""

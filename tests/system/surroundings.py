@@ -29,7 +29,7 @@ def step_udev(trial: Trial) -> None:
     for adapter in (FTDI, PRUSA, NAMELESS_CH340):
         _demand_rules(machine, adapter)
     said = _test_device(machine, STRANGER, STRANGER.tty_path)
-    if "ID_MM_PORT_IGNORE" in said or "fabunit/" in said:
+    if "ID_MM_PORT_IGNORE=" in said or "fabunit/" in _links(said):
         raise StepError(f"a keyboard's serial port was taken for a printer's: {said}")
     trial.note(
         "udev",
@@ -90,7 +90,7 @@ def step_credentials(trial: Trial) -> None:
     machine.run(f"systemctl stop {UNIT} && {_SETUP} --join '{invitation}' --json")
     machine.run("systemctl kill --signal=HUP broker")
     machine.run(f"systemctl restart {UNIT}")
-    machine.until(lambda: _link(machine) == "online", f"the unit is connected, not {_link(machine)}", 60)
+    _until_online(machine)
     _demand_secret(machine)
     _demand_refusal(machine)
     machine.run("systemctl stop coordinator broker; rm -rf /root/desk")
@@ -118,7 +118,7 @@ def _demand_rules(machine: Machine, adapter: FakeAdapter) -> None:
         ("ID_FABUNIT=1", device),
         ("power/control", device),
         ("ID_MM_PORT_IGNORE=1", port),
-        (adapter.link, port),
+        (adapter.link, _links(port)),
     ):
         if wanted not in said:
             raise StepError(f"{adapter.name}: udev does not say {wanted}:\n{said[-3000:]}")
@@ -126,6 +126,11 @@ def _demand_rules(machine: Machine, adapter: FakeAdapter) -> None:
         machine, adapter, adapter.serial_path
     ):
         raise StepError(f"{adapter.name}: the latency timer is not set")
+
+
+def _links(said: str) -> str:
+    """Return the names that a port has got."""
+    return next((line for line in said.splitlines() if line.strip().startswith("DEVLINKS=")), "")
 
 
 def _test_device(machine: Machine, adapter: FakeAdapter, path: str) -> str:
@@ -175,15 +180,16 @@ def _demand_refusal(machine: Machine) -> None:
         lambda: "refused" in _problem(machine), f"a wrong password is refused: {_problem(machine)}", 60
     )
     machine.run(f"cat /root/right > {_CREDENTIAL} && rm /root/right && systemctl restart {UNIT}")
-    machine.until(lambda: _link(machine) == "online", "the right password is taken again", 60)
+    _until_online(machine)
 
 
-def _link(machine: Machine) -> str:
-    said = machine.ask("fabunit status --json")
+def _until_online(machine: Machine) -> None:
+    """Wait for the unit's link; tells why it does not come."""
     try:
-        return str((json.loads(said)["link"] or {}).get("state", ""))
-    except (ValueError, KeyError):
-        return ""
+        machine.until(lambda: _problem(machine).startswith("online"), "the unit is connected", 60)
+    except StepError as failure:
+        broker = machine.ask("journalctl --no-pager -n 10 -u broker -o cat")
+        raise StepError(f"{failure}: {_problem(machine)}\n{broker}") from None
 
 
 def _problem(machine: Machine) -> str:

@@ -4,10 +4,10 @@ set -e
 mkdir /root/desk && cd /root/desk
 new_key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
 # shellcheck disable=SC2086
-openssl req -x509 $new_key -days 2 -subj /CN=desk -keyout ca.key -out ca.pem
+openssl req -x509 $new_key -days 2 -subj /CN=desk -addext keyUsage=critical,keyCertSign,cRLSign -keyout ca.key -out ca.pem
 # shellcheck disable=SC2086
 openssl req $new_key -subj /CN=localhost -keyout broker.key -out broker.csr
-echo 'subjectAltName=DNS:localhost' > names
+printf 'subjectAltName=DNS:localhost\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n' > names
 openssl x509 -req -in broker.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out broker.pem
 echo desks-own > desk.password
 mosquitto_passwd -c -b passwords desk desks-own

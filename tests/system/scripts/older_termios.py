@@ -1,6 +1,6 @@
 """For Python under qemu-user 7.2, which does not know TCGETS2 and TCSETS2 (it answers ENOSYS): the older calls do it.
 
-Speeds that termios has no name for cannot be set there; nothing else differs. Loaded by every interpreter of the tree.
+Speeds that termios has no name for cannot be set there; nothing else differs. Every interpreter of the tree loads it.
 """
 
 from __future__ import annotations
