@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import agent
 from agent.domain.artefact import Prepared
 from agent.domain.errors import ArtefactError, FabunitError, StorageError
 from agent.domain.profile import PrinterProfile
-from agent.gcode.prepared_json import MAX_JSON_BYTES, from_json, profile_to_json
+from agent.gcode.prepared_json import MAX_JSON_BYTES, prepared_from, profile_to_json
+from agent.worker.question import Answer, ask
 
 GATE_TIMEOUT_S = 1800.0  # 300 MB on the slowest supported board take about a tenth of this
-_STDERR_TAIL = 2000
-_PROGRESS = re.compile(rb"progress (\d{1,15}) (\d{1,15})\n")
+_PROGRESS = re.compile(rb"progress (\d{1,15}) (\d{1,15})")
 _ERRORS: dict[str, type[FabunitError]] = {"ArtefactError": ArtefactError, "StorageError": StorageError}
 
 Progress = Callable[[int, int], None]
@@ -48,113 +44,54 @@ async def run_prepare(
         "profile": profile_to_json(profile),
         "dialect": dialect,
         "cpu_s": int(timeout_s) + 1,
+        "parent": os.getpid(),
     }
-    process = await asyncio.create_subprocess_exec(
-        *worker,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-        env=_environment(),
-    )
+
+    def on_line(line: bytes) -> bool:
+        found = _PROGRESS.fullmatch(line)
+        if found is not None and on_progress is not None:
+            on_progress(int(found[1]), int(found[2]))
+        return found is not None
+
     try:
-        async with asyncio.timeout(timeout_s):
-            output, complaint, status = await _talk(process, json.dumps(request).encode("ascii"), on_progress)
+        answer = await ask(
+            worker,
+            json.dumps(request).encode("ascii"),
+            timeout_s=timeout_s,
+            most_bytes=MAX_JSON_BYTES,
+            on_line=on_line,
+        )
     except TimeoutError:
         raise FabunitError(
             f"checking the G-code took longer than {timeout_s:g} s and was stopped",
             code="gate_timeout",
             remedy="try again while nothing else runs, or split the file",
         ) from None
-    finally:
-        await _kill(process)
-    return _result(output, complaint, status, out_dir)
+    return _result(answer, out_dir)
 
 
-def _environment() -> dict[str, str]:
-    """The least the interpreter needs; nothing of the daemon's own (it may hold secrets)."""
-    package_parent = Path(agent.__file__).resolve().parent.parent
-    return {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "PYTHONPATH": str(package_parent),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "LC_ALL": "C.UTF-8",
-        "OPENBLAS_NUM_THREADS": "1",  # numpy would take address space for a thread per processor
-    }
-
-
-async def _talk(
-    process: asyncio.subprocess.Process, request: bytes, on_progress: Progress | None
-) -> tuple[bytes, bytes, int]:
-    if process.stdin is None or process.stdout is None or process.stderr is None:
-        raise FabunitError("the gate has no pipes", code="gate_crashed")
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # its exit status says more
-        process.stdin.write(request)
-        await process.stdin.drain()
-        process.stdin.close()
-    async with asyncio.TaskGroup() as group:
-        output = group.create_task(_read_result(process.stdout))
-        complaint = group.create_task(_read_progress(process.stderr, on_progress))
-    return output.result(), complaint.result(), await process.wait()
-
-
-async def _read_result(stream: asyncio.StreamReader) -> bytes:
-    """Read to the end; what is longer than any result is cut, so that it fails as malformed."""
-    parts: list[bytes] = []
-    size = 0
-    while chunk := await stream.read(1 << 16):
-        size += len(chunk)
-        if size <= MAX_JSON_BYTES:
-            parts.append(chunk)
-    return b"".join(parts) if size <= MAX_JSON_BYTES else b""
-
-
-async def _read_progress(stream: asyncio.StreamReader, on_progress: Progress | None) -> bytes:
-    """Report progress lines; return the end of everything else, for the error message."""
-    pending, rest = b"", b""
-    while chunk := await stream.read(1 << 12):
-        *lines, pending = (pending + chunk).split(b"\n")
-        for line in lines:
-            found = _PROGRESS.fullmatch(line + b"\n")
-            if found is None:
-                rest = (rest + line + b"\n")[-_STDERR_TAIL:]
-            elif on_progress is not None:
-                on_progress(int(found[1]), int(found[2]))
-        pending = pending[-_STDERR_TAIL:]
-    return rest + pending
-
-
-async def _kill(process: asyncio.subprocess.Process) -> None:
-    """End the child and whatever it started; nothing happens when it has ended by itself."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await asyncio.shield(process.wait())
-
-
-def _result(output: bytes, complaint: bytes, status: int, out_dir: Path) -> Prepared:
-    if status != 0:
-        raise _crashed(f"ended with status {status}", complaint)
+def _result(answer: Answer, out_dir: Path) -> Prepared:
+    if answer.status != 0:
+        raise _crashed(f"ended with status {answer.status}", answer)
     try:
-        document = json.loads(output)
+        document = json.loads(answer.output)
         if "error" in document:
             error = document["error"]
             kind = _ERRORS.get(error["kind"], FabunitError)
             raise kind(str(error["message"]), code=str(error["code"]), remedy=str(error["remedy"]))
-        prepared = from_json(json.dumps(document["prepared"]))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _crashed(f"gave no result ({type(error).__name__})", complaint) from None
+        prepared = prepared_from(document["prepared"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _crashed(f"gave no result ({type(error).__name__})", answer) from None
     path = out_dir / f"{prepared.sha256}.gcode"
     if prepared.is_printable and (not path.is_file() or path.stat().st_size != prepared.size):
-        raise _crashed("left no prepared file", complaint)
+        raise _crashed("left no prepared file", answer)
     return prepared
 
 
-def _crashed(what: str, complaint: bytes) -> FabunitError:
-    lines = complaint.decode("utf-8", "replace").strip().splitlines()
-    last = f": {lines[-1][:200]}" if lines else ""
+def _crashed(what: str, answer: Answer) -> FabunitError:
+    told = f": {answer.last_words}" if answer.last_words else ""
     return FabunitError(
-        f"the G-code check {what}{last}",
+        f"the G-code check {what}{told}",
         code="gate_crashed",
         remedy="retry the job; if it stays, report the file",
     )

@@ -25,7 +25,7 @@ def from_json(text: str | bytes) -> Prepared:
     if len(text) > MAX_JSON_BYTES:
         raise ValueError(f"a gate result of {len(text)} bytes is too large")
     try:
-        return _prepared(json.loads(text))
+        return prepared_from(json.loads(text))
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a gate result: {error!r}") from error
 
@@ -43,7 +43,8 @@ def profile_from_json(text: str) -> PrinterProfile:
         raise ValueError(f"not a printer profile: {error!r}") from error
 
 
-def _prepared(document: dict[str, Any]) -> Prepared:
+def prepared_from(document: dict[str, Any]) -> Prepared:
+    """Return the gate result of a parsed `to_json`; ValueError, KeyError, TypeError or AttributeError otherwise."""
     _demand_keys(document, {field.name for field in fields(Prepared)})
     return Prepared(
         source_sha256=_text(document["source_sha256"]),

@@ -15,7 +15,7 @@ from agent import __version__
 from agent.domain.artefact import Severity
 from agent.mesh.arrays import F64
 from agent.mesh.checks.registry import CHECKS, POSE_CHECKS
-from agent.mesh.examine import Examination, Order, examine, peak_memory_bytes, run_check
+from agent.mesh.examine import Examination, Order, examine, run_check
 from agent.mesh.finding import MeshFinding
 from agent.mesh.geometry.budget import OverBudgetError
 from agent.mesh.geometry.part import Part
@@ -29,6 +29,7 @@ from agent.mesh.report.pictures import overview
 from agent.mesh.report.text import verdict_line
 from agent.mesh.request import Request
 from agent.mesh.worker_files import dump, write_bytes
+from agent.worker.limits import peak_memory_bytes
 
 Progress = Callable[[str, float], None]
 

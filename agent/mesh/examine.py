@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -243,12 +242,3 @@ class _Clock:
         now = time.process_time()
         self.laps[name] = round(self.laps.get(name, 0.0) + now - self._last, 3)
         self._last = now
-
-
-def peak_memory_bytes() -> int:
-    """Return the most resident memory this process had."""
-    with Path("/proc/self/status").open(encoding="ascii", errors="replace") as status:
-        for line in status:
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

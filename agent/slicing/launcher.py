@@ -8,20 +8,16 @@ memory runs out, and death together with the daemon. LIMITS is JSON: `{"memory_b
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import json
 import os
 import platform
 import resource
-import signal
 import sys
-from pathlib import Path
 
-NICENESS = 15  # a print on the same machine goes first
+from agent.worker.limits import die_with, lower, yield_to_everything_else
+
 MAX_FILES = 256
-_OOM_SCORE = "800"
-_PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "armv7l": 314}
 _IOPRIO_IDLE = 3 << 13
@@ -35,8 +31,10 @@ def main(arguments: list[str]) -> int:
     program = arguments[1:]
     # Told by the daemon: whose child this is may have changed while the interpreter started.
     parent = int(limits.get("parent", os.getppid()))
-    _yield_to_everything_else()
-    _die_with(parent)
+    yield_to_everything_else()
+    _leave_the_disk_to_others()
+    die_with(parent)
+    _gain_nothing()
     for limit, value in (
         (resource.RLIMIT_AS, limits["memory_bytes"]),
         (resource.RLIMIT_CPU, limits["cpu_s"]),
@@ -44,7 +42,7 @@ def main(arguments: list[str]) -> int:
         (resource.RLIMIT_NOFILE, MAX_FILES),
         (resource.RLIMIT_CORE, 0),
     ):
-        _lower(limit, int(value))
+        lower(limit, int(value))
     try:
         os.execve(program[0], program, limits["env"])  # noqa: S606 - no shell on purpose
     except OSError as error:
@@ -52,33 +50,15 @@ def main(arguments: list[str]) -> int:
         return EXEC_FAILED
 
 
-def _yield_to_everything_else() -> None:
-    with contextlib.suppress(OSError):
-        os.nice(NICENESS)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
+def _leave_the_disk_to_others() -> None:
     number = _IOPRIO_SET.get(platform.machine())
     if number is not None:
-        _libc().syscall(number, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_IDLE)
+        ctypes.CDLL(None).syscall(number, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_IDLE)
 
 
-def _die_with(parent: int) -> None:
-    libc = _libc()
-    libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    if os.getppid() != parent:
-        # The daemon died before the line above took hold.
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _lower(limit: int, value: int) -> None:
-    _, hard = resource.getrlimit(limit)
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(limit, (value, value))
+def _gain_nothing() -> None:
+    """No program that it starts gets more rights than this one has."""
+    ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,11 @@ lines `progress DONE SIZE` in bytes on stderr.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
-import os
 import resource
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -24,12 +22,12 @@ from agent.coordinator.fetch.download import download
 from agent.coordinator.fetch.order import FetchOrder
 from agent.domain.errors import StorageError
 from agent.domain.fetching import FetchError
+from agent.worker.limits import lower, yield_to_everything_else
+from agent.worker.progress import ProgressWriter
 
 MAX_MEMORY_BYTES = 256 << 20  # of address space; about 20 MiB are resident
 NICENESS = 10  # a print on the same machine goes first
-_OOM_SCORE = "800"  # if memory runs out, the kernel should take this process, not the daemon
 _MAX_FILES = 32
-_PROGRESS_EVERY_S = 0.5
 _SPARE_BYTES = 1 << 20
 
 
@@ -49,14 +47,11 @@ def main(
 
 def limit_process(order: FetchOrder) -> None:
     """Bound memory, files and file size of this process, and make it yield to everything else."""
-    with contextlib.suppress(OSError):
-        os.nice(NICENESS)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
-    _lower(resource.RLIMIT_FSIZE, max(order.size_bytes, order.wire_size_bytes) + _SPARE_BYTES)
-    _lower(resource.RLIMIT_AS, MAX_MEMORY_BYTES)
-    _lower(resource.RLIMIT_NOFILE, _MAX_FILES)
-    _lower(resource.RLIMIT_CORE, 0)
+    yield_to_everything_else(NICENESS)
+    lower(resource.RLIMIT_FSIZE, max(order.size_bytes, order.wire_size_bytes) + _SPARE_BYTES)
+    lower(resource.RLIMIT_AS, MAX_MEMORY_BYTES)
+    lower(resource.RLIMIT_NOFILE, _MAX_FILES)
+    lower(resource.RLIMIT_CORE, 0)
 
 
 def _outcome(order: FetchOrder, stderr: TextIO, resolver: Resolver) -> dict[str, Any]:
@@ -64,7 +59,7 @@ def _outcome(order: FetchOrder, stderr: TextIO, resolver: Resolver) -> dict[str,
         dialler = Dialler(
             parse_allow_list(order.allowed), order.limits, ca_file=order.ca_file, resolver=resolver
         )
-        received = download(order, dialler, _Reporter(stderr))
+        received = download(order, dialler, _reporter(stderr))
         return {
             "path": str(_opened(order, is_resumed=received < order.wire_size_bytes)),
             "received_bytes": received,
@@ -97,29 +92,9 @@ def _opened(order: FetchOrder, *, is_resumed: bool) -> Path:
     return plain
 
 
-def _lower(limit: int, value: int) -> None:
-    _, hard = resource.getrlimit(limit)
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(limit, (value, value))
-
-
-class _Reporter:
-    """Writes progress lines, and ends the process when the daemon that started it is gone."""
-
-    def __init__(self, stderr: TextIO) -> None:
-        self._stderr = stderr
-        self._parent = os.getppid()
-        self._next_s = 0.0
-
-    def __call__(self, done_bytes: int, size_bytes: int) -> None:
-        now_s = time.monotonic()
-        if now_s < self._next_s:
-            return
-        self._next_s = now_s + _PROGRESS_EVERY_S
-        if os.getppid() != self._parent:
-            raise SystemExit(1)
-        self._stderr.write(f"progress {done_bytes} {size_bytes}\n")
-        self._stderr.flush()
+def _reporter(stderr: TextIO) -> Callable[[int, int], None]:
+    writer = ProgressWriter(stderr)
+    return lambda done_bytes, size_bytes: writer.write(f"{done_bytes} {size_bytes}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Worker processes: how the daemon asks one and waits for its answer, and how the worker limits itself."""
