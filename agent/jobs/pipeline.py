@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -14,14 +13,13 @@ from agent.domain.printer import PrinterState
 from agent.domain.prints import Bed, SalvagePlan
 from agent.jobs.contact import ContactKeeper
 from agent.jobs.driver import PrintDriver
-from agent.jobs.machine import Trigger
-from agent.jobs.mesh_formats import is_mesh
 from agent.jobs.meshes import Meshes
-from agent.jobs.queue import Queue, References
+from agent.jobs.preparation import Preparation
+from agent.jobs.queue import Queue
 from agent.jobs.salvage_desk import demand_part, plan_for, proposal_for
 from agent.jobs.stages.fetch import FetchStage
 from agent.jobs.stages.print_ import PrintStage
-from agent.jobs.stages.verify import Gate, VerifyStage
+from agent.jobs.stages.verify import Gate
 from agent.storage.artefacts import ArtefactStore
 from agent.storage.prepared import PreparedShelf
 
@@ -32,12 +30,10 @@ _log = structlog.get_logger(__name__)
 
 
 class Pipeline:
-    """Runs the stages; event loop only.
+    """Prepares jobs and prints them; event loop only.
 
-    One job is checked, sliced or verified at a time, beside a running print: there is one heavy worker. Which
-    stage a job needs is read from the database alone: a restart goes on where the last daemon was killed.
-    `is_ejecting`: a completed print clears its bed. `fetch` takes jobs over whose file has to be fetched first;
-    without `meshes` a mesh goes to the gate, which refuses it.
+    Jobs are checked, sliced and verified beside a running print (see `Preparation`). `is_ejecting`: a completed print
+    clears its bed.
     """
 
     def __init__(
@@ -60,23 +56,13 @@ class Pipeline:
         self._driver = driver
         self._profile_digest = profile_digest
         self._is_auto_start = is_auto_start
-        self._shelf = PreparedShelf(store.prepared_dir)
-        self._verify = VerifyStage(
-            queue,
-            store,
-            self._shelf,
-            meshes.gate(gate) if meshes is not None else gate,
-            profile_digest=profile_digest,
-            make_room=self._make_room,
+        shelf = PreparedShelf(store.prepared_dir)
+        self._preparation = Preparation(
+            queue, store, shelf, gate, profile_digest=profile_digest, meshes=meshes, fetch=fetch
         )
         self._print = PrintStage(
-            queue, self._shelf, driver, contact, gate_version=gate_version, is_ejecting=is_ejecting
+            queue, shelf, driver, contact, gate_version=gate_version, is_ejecting=is_ejecting
         )
-        self._mesh = meshes
-        self._fetch = fetch
-        if fetch is not None:
-            fetch.connect(self._onward, self._make_room)
-        self._kept: References | None = None
         self._requested: str | None = None
         self._salvage_wanted: tuple[Job, SalvagePlan] | None = None
         self._is_suspended = False
@@ -89,7 +75,7 @@ class Pipeline:
         starts it again.
         """
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._prepare_jobs(), name="prepare jobs")
+            tasks.create_task(self._preparation.run(), name="prepare jobs")
             tasks.create_task(self._print_jobs(), name="print jobs")
 
     def suspend(self) -> None:
@@ -144,37 +130,7 @@ class Pipeline:
     @property
     def preparing(self) -> Preparing | None:
         """What is being done to a mesh right now."""
-        return self._mesh.preparing if self._mesh is not None else None
-
-    async def _prepare_jobs(self) -> None:
-        while True:
-            version = self._queue.version
-            await self._collect(await self._queue.references())
-            besides = self._mesh.postponed() if self._mesh is not None else frozenset()
-            job = await self._queue.next_to_prepare(self._profile_digest, besides=besides)
-            if job is None:
-                await self._wait_changed(version)
-            elif self._fetch is None or not await self._fetch.claim(job):
-                # A check that was stopped by a hold was killed in the middle of its writing.
-                await self._shelf.remove_leftovers()
-                await self._prepare(job)
-
-    async def _prepare(self, job: Job) -> None:
-        if self._mesh is not None and is_mesh(job) and job.state is not JobState.VERIFYING:
-            await self._mesh.run(job, self._queue, self._store.path, self._make_room)
-        else:
-            await self._verify.run(job)
-
-    def _onward(self, job: Job) -> Trigger:
-        """Name the event that leads a job whose file has just arrived to its next state."""
-        return Trigger.CHECK_BEGAN if self._mesh is not None and is_mesh(job) else Trigger.VERIFY_BEGAN
-
-    async def _wait_changed(self, version: int) -> None:
-        """Wait for news of the queue, or until a postponed job is due."""
-        timeout_s = self._mesh.wait_s() if self._mesh is not None else None
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._queue.wait_changed(version)
+        return self._preparation.preparing
 
     async def _print_jobs(self) -> None:
         running = await self._queue.running()
@@ -214,16 +170,3 @@ class Pipeline:
         finally:
             changed.cancel()
             asked.cancel()
-
-    async def _collect(self, needed: References) -> None:
-        """Delete files no job needs. Only between two verifications: the gate's new file has no job yet."""
-        if needed == self._kept:
-            return
-        freed = await self._store.collect(needed.artefacts)
-        await self._shelf.collect(needed.prepared)
-        self._kept = needed
-        if freed:
-            _log.info("artefacts_collected", freed_bytes=freed)
-
-    async def _make_room(self) -> None:
-        await self._collect(await self._queue.references(kept_files=0))

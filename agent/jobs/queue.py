@@ -190,16 +190,24 @@ class Queue(PrintLedger):
         )
 
     async def next_to_prepare(
-        self, profile_digest: str, *, besides: AbstractSet[str] = frozenset()
+        self,
+        profile_digest: str,
+        *,
+        besides: AbstractSet[str] = frozenset(),
+        formats: AbstractSet[str] = frozenset(),
+        other_formats: AbstractSet[str] = frozenset(),
     ) -> Job | None:
-        """Return the first job that has to be checked, sliced or verified under this profile; none of `besides`."""
-        ids = tuple(sorted(besides))
+        """Return the first job that has to be checked, sliced or verified under this profile; none of `besides`.
+
+        `formats`: only of files of these, empty for any; `other_formats`: of none of these.
+        """
+        chosen = job_rows.Chosen(besides, formats, other_formats)
 
         def read(connection: Connection) -> Job | None:
             # One candidate per kind: a long queue is not read for every change while a print runs.
             candidates = (
-                *(job_rows.first(connection, state, besides=ids) for state in _PREPARED),
-                job_rows.first(connection, JobState.READY, other_than=profile_digest, besides=ids),
+                *(job_rows.first(connection, state, chosen=chosen) for state in _PREPARED),
+                job_rows.first(connection, JobState.READY, other_than=profile_digest, chosen=chosen),
             )
             return policy.next_to_prepare([job for job in candidates if job], profile_digest)
 

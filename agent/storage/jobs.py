@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import sqlite3
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Any
 
 from agent.domain.job import Job, JobState, Reason
@@ -61,23 +63,45 @@ def finished(connection: Connection, limit: int) -> tuple[Job, ...]:
     return tuple(_job(row) for row in connection.execute(query, (*_TERMINAL, limit)))
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which jobs are looked at: none of the ids `besides`, only of `formats` (empty: any), none of `other_formats`."""
+
+    besides: AbstractSet[str] = frozenset()
+    formats: AbstractSet[str] = frozenset()
+    other_formats: AbstractSet[str] = frozenset()
+
+    @property
+    def lists(self) -> tuple[str, str, str]:
+        """Return the three as JSON lists for a query."""
+        besides, formats, others = (
+            json.dumps(sorted(one)) for one in (self.besides, self.formats, self.other_formats)
+        )
+        return besides, formats, others
+
+
+_ANY = Chosen()
+
+
 def first(
     connection: Connection,
     state: JobState,
     *,
     profile: str | None = None,
     other_than: str = "",
-    besides: tuple[str, ...] = (),
+    chosen: Chosen = _ANY,
 ) -> Job | None:
-    """Return the first job of the queue in `state`, none of the ids `besides`.
+    """Return the first job of the queue in `state`.
 
     Checked under `profile`, or under another one than `other_than`.
     """
     query = (
         f"{_SELECT} WHERE state = ?1 AND (?2 IS NULL OR profile_digest IS ?2) AND profile_digest IS NOT ?3"  # noqa: S608 - constants
-        f" AND job_id NOT IN (SELECT value FROM json_each(?4)) {_QUEUE_ORDER} LIMIT 1"
+        " AND job_id NOT IN (SELECT value FROM json_each(?4))"
+        " AND (json_array_length(?5) = 0 OR artefact_format IN (SELECT value FROM json_each(?5)))"
+        f" AND artefact_format NOT IN (SELECT value FROM json_each(?6)) {_QUEUE_ORDER} LIMIT 1"
     )
-    row = connection.execute(query, (state.value, profile, other_than, json.dumps(besides))).fetchone()
+    row = connection.execute(query, (state.value, profile, other_than, *chosen.lists)).fetchone()
     return None if row is None else _job(row)
 
 
