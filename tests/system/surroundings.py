@@ -44,7 +44,7 @@ def step_completion(trial: Trial) -> None:
         said = machine.run(f"bash {_script(machine, 'completion.bash')} {typed}").split()
         if said != [wanted]:
             raise StepError(f"`{typed}` is completed to {said}")
-    trial.note("completion", "bash-completion loads it by itself: `fabunit sta` becomes `status`")
+    trial.note("completion", "bash-completion loads it by itself: “sta” becomes “status”")
 
 
 def step_demo(trial: Trial) -> None:
