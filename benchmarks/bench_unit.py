@@ -33,17 +33,24 @@ class BenchUnit:
         *,
         window: tuple[int, int] | None = None,
         launcher: tuple[str, ...] = (),
+        profile_text: str = "",
+        config_text: str = "",
     ) -> None:
-        """`launcher`: a module and its options that runs the daemon's command line instead of `agent`."""
+        """`launcher`: a module and its options that runs the daemon's command line instead of `agent`.
+
+        `profile_text`: the profile's file where it is none of the bundled ones; `config_text`: further tables.
+        """
         self._launcher = launcher or ("agent",)
         self.folder = Path(tempfile.mkdtemp(prefix="fabunit-bench-"))
         self.client = ControlClient(self.folder / "sock")
         self.start_s = 0.0
         if window is not None:
             profile = self._profile_with(profile, window)
+        if profile_text:
+            self._add_profile(profile, profile_text)
         (self.folder / "config.toml").write_text(
             f'[unit]\nid = "bench"\nstate_dir = "{self.folder}/state"\n'
-            f'[printer]\nport = "{port}"\nprofile = "{profile}"\n[limits]\nmin_free_bytes = 0\n'
+            f'[printer]\nport = "{port}"\nprofile = "{profile}"\n[limits]\nmin_free_bytes = 0\n{config_text}'
         )
         self.process = self._start()
         try:
@@ -64,13 +71,16 @@ class BenchUnit:
 
     def _profile_with(self, name: str, window: tuple[int, int]) -> str:
         """A copy of a profile whose board takes a wide window."""
-        folder = self.folder / "config" / "profiles" / "printers"
-        folder.mkdir(parents=True)
         text = (HERE.parent / "slicer_profiles" / "printers" / f"{name}.toml").read_text()
         head, mark, rest = text.partition("[connection]\n")
         added = f"{mark}window_lines = {window[0]}\nwindow_bytes = {window[1]}\n"
-        (folder / "bench.toml").write_text(head + added + rest)
-        return "bench"
+        return self._add_profile("bench", head + added + rest)
+
+    def _add_profile(self, name: str, text: str) -> str:
+        folder = self.folder / "config" / "profiles" / "printers"
+        folder.mkdir(parents=True)
+        (folder / f"{name}.toml").write_text(text)
+        return name
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._began = time.monotonic()
@@ -114,10 +124,10 @@ class BenchUnit:
             time.sleep(every_s)
         raise TimeoutError((self.folder / "log").read_text()[-2000:])
 
-    def print_file(self, path: Path) -> dict[str, Any]:
-        """Queue a file and wait for its end; the job document."""
+    def print_file(self, path: Path, **options: Any) -> dict[str, Any]:
+        """Queue a file, with `material` and `quality` for a mesh, and wait for its end; the job document."""
         with path.open("rb") as file:
-            job = self.client.upload("/v1/jobs", file, path.stat().st_size, name=path.name)
+            job = self.client.upload("/v1/jobs", file, path.stat().st_size, name=path.name, **options)
         return self.wait_for_end(job["job_id"])
 
     def wait_for_end(self, job_id: str) -> dict[str, Any]:

@@ -1,15 +1,17 @@
 """Meshes, printer classes and engines, each with each: does all G-code pass the gate, are the times right?
 
-`python -m benchmarks.slicing_matrix FILE... [--quality NAME]` prints one line per slice as a Markdown table, then a
-summary. The engine's own promise is read from its comments. The virtual printer's time is that of its planner, which
-shares no code with the analysis; both with the virtual printer's own limits, for the first printer class. Half a minute
-for each mesh and engine; run it on a quiet machine.
+`python -m benchmarks.slicing_matrix [FILE...] [--quality NAME] [--printer NAME]` prints one line per slice as a
+Markdown table, then a summary, and ends with 1 when one was refused. Without files: ten real parts where the mesh
+corpus is at hand ($FABUNIT_CORPUS), else ten that are made here. The engine's own promise is read from its comments.
+The virtual printer's time is that of its planner, which shares no code with the analysis; both with the virtual
+printer's own limits, for the first printer class. Some ten minutes for the real parts, four for the others.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +30,7 @@ from agent.slicing.engines import find_engines
 from agent.slicing.profiles import load_profile
 from agent.slicing.setup import load_setup
 from agent.slicing.slicer import SliceOrder, SliceResult, slice_mesh
+from benchmarks.parts import made_parts, real_parts
 from tests.unit.gcode.sim_clock import ideal_seconds
 
 PLANNED_ON = "generic-220"
@@ -49,6 +52,7 @@ class Slice:
     mesh: str
     printer: str
     engine: str
+    version: str
     problem: str
     seconds: float = 0.0
     from_engine: float | None = None
@@ -70,7 +74,7 @@ class Slice:
 def main() -> None:
     """Slice and print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("files", type=Path, nargs="+")
+    parser.add_argument("files", type=Path, nargs="*")
     parser.add_argument("--quality", default="draft")
     parser.add_argument("--printer", action="append", choices=PRINTERS)
     arguments = parser.parse_args()
@@ -78,12 +82,17 @@ def main() -> None:
         "| mesh | printer | engine | passes the gate | time, s | from the engine's, % | from the planner's, % |"
     )
     print("|---|---|---|---|---|---|---|")
-    found = asyncio.run(matrix(arguments.files, arguments.printer or PRINTERS, arguments.quality))
+    with tempfile.TemporaryDirectory() as folder:
+        files = arguments.files or real_parts() or made_parts(Path(folder))
+        found = asyncio.run(matrix(files, arguments.printer or PRINTERS, arguments.quality))
     told = [one for one in found if one.problem]
-    print(f"\n{len(found)} slices, {len(found) - len(told)} pass")
-    for engine in sorted({one.engine for one in found}):
+    engines = sorted({(one.engine, one.version) for one in found})
+    versions = ", ".join(" ".join(pair) for pair in engines)
+    print(f"\n{len(found)} slices with {versions}: {len(found) - len(told)} pass")
+    for engine, _ in engines:
         for printer in arguments.printer or PRINTERS:
             _summary([one for one in found if (one.engine, one.printer) == (engine, printer)])
+    sys.exit(1 if told else 0)
 
 
 def _summary(found: list[Slice]) -> None:
@@ -121,7 +130,9 @@ async def _row(
         try:
             result = await slice_mesh(order, engine, seen)
         except FabunitError as error:
-            done.append(Slice(path.name, printer, seen.name, f"{error.code}: {error.message}"))
+            done.append(
+                Slice(path.name, printer, seen.name, seen.version_text, f"{error.code}: {error.message}")
+            )
         else:
             done.append(await asyncio.to_thread(_measured, path.name, printer, result))
         print(done[-1].row(), flush=True)
@@ -140,6 +151,7 @@ def _measured(mesh: str, printer: str, result: SliceResult) -> Slice:
         mesh,
         printer,
         result.engine,
+        result.engine_version,
         "",
         ours,
         (ours / promised - 1) * 100 if promised else None,

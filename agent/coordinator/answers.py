@@ -14,7 +14,7 @@ from agent.coordinator.documents import (
     WantedJob,
 )
 from agent.coordinator.signatures import SignatureError
-from agent.domain.errors import FabunitError, RefusedError
+from agent.domain.errors import RefusedError
 from agent.storage.clock import Clock
 
 _MAX_ID_CHARS = 128
@@ -73,7 +73,7 @@ class Answers:
             rev=_revision(claims.get("rev")),
             cmd_id=_text(claims.get("cmd_id")),
             code=error.code,
-            detail=told(error),
+            detail=error.told,
         )
 
     def answer(
@@ -107,11 +107,6 @@ class Answers:
             data=data,
             t=max(self._clock.stamp().t_ms, 0),
         )
-
-
-def told(error: FabunitError) -> str:
-    """Return message and remedy as one sentence."""
-    return f"{error.message}; {error.remedy}" if error.remedy else error.message
 
 
 def _revision(value: object) -> int | None:

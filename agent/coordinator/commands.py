@@ -17,7 +17,7 @@ from typing import Protocol
 import structlog
 
 from agent.coordinator.actions import Actions, Result
-from agent.coordinator.answers import Answers, told
+from agent.coordinator.answers import Answers
 from agent.coordinator.command_args import parse_args
 from agent.coordinator.command_pace import MOST_WAIT_S, PER_S, command_pace, may_be_stop, refusal_pace
 from agent.coordinator.documents import (
@@ -298,7 +298,7 @@ class Commands:
             AnswerStatus.FAILED,
             cmd_id=command.cmd_id,
             code=error.code,
-            detail=told(error),
+            detail=error.told,
         )
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from agent.coordinator import orders
-from agent.coordinator.answers import Answers, told
+from agent.coordinator.answers import Answers
 from agent.coordinator.availability import Accept, Week
 from agent.coordinator.documents import (
     Answer,
@@ -135,7 +135,7 @@ class Inbox:
         try:
             standing = await self._queue.transact(write)
         except RefusedError as error:
-            return self._answers.job(document, AnswerStatus.FAILED, error.code, told(error))
+            return self._answers.job(document, AnswerStatus.FAILED, error.code, error.told)
         return self._standing_answer(document, standing, start)
 
     async def want(self, message: Incoming) -> Answer:

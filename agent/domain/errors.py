@@ -21,6 +21,11 @@ class FabunitError(Exception):
         if code is not None:
             self.code = code
 
+    @property
+    def told(self) -> str:
+        """Message and remedy as one sentence, for records that have one field."""
+        return f"{self.message}; {self.remedy}" if self.remedy else self.message
+
     def to_dict(self) -> dict[str, str]:
         """The error as it crosses the control API: code, message, remedy."""
         return {"code": self.code, "message": self.message, "remedy": self.remedy}

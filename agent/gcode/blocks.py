@@ -8,7 +8,8 @@ from typing import BinaryIO
 
 from agent.domain.errors import ArtefactError
 
-BLOCK_BYTES = 256 * 1024  # big enough that the cost per block vanishes, small enough for a 512 MB machine
+# Big enough that the cost per block vanishes, small enough that its arrays stay near the processor.
+BLOCK_BYTES = 256 * 1024
 MAX_LINE_BYTES = 1024 * 1024  # only comments come near (Orca writes whole macros into one)
 
 

@@ -15,7 +15,6 @@ UNKNOWN_REACH_MARGIN_MM = 5.0
 KNOWN_REACH_MARGIN_MM = 1.0
 BELOW_BED_MM = -1.0  # Z offsets of some tenths are set this way; a millimetre goes into the bed
 
-_EXTRUDE = re.compile(rb"G1 (?:F\S+ )?(?:X\S+ )?(?:Y\S+ )?(?:Z\S+ )?E(?!-)")
 _XY_EXTRUDE = re.compile(rb"G1 (?:F\S+ )?(?:X\S+ (?:Y\S+ )?|Y\S+ )(?:Z\S+ )?E(?!-)")
 _AXES = "XYZE"
 _MAX_RECENT = 64

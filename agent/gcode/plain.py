@@ -1,7 +1,7 @@
 """Recognises runs of plain motion lines, as slicers write them, at the speed of the regex engine.
 
-A plain line is `G92 E0`, or `G0`/`G1` with single blanks, capital letters in the order F X Y Z E F, plain decimals,
-and X, Y, Z inside the printable volume. Such a line is safe by its shape alone; all others take the slow path.
+A plain line is `G92 E0` (or `E0.0`), or `G0`/`G1` with single blanks, capital letters in the order F X Y Z E F, plain
+decimals, and X, Y, Z inside the printable volume. It is safe by its shape alone; all others take the slow path.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def plain_run(profile: PrinterProfile) -> re.Pattern[bytes]:
     )
     line = rf"G[01](?: {_FEEDRATE})?{_KEPT}{axes}(?: {_EXTRUSION})?{_KEPT}(?: {_FEEDRATE})?{_KEPT}"
     # Slicers with relative extrusion reset E on every layer or retraction.
-    return re.compile(rf"(?:(?:{line}|G92 E0)?{_KEPT}\n)*{_KEPT}".encode("ascii"))
+    return re.compile(rf"(?:(?:{line}|G92 E0(?:\.0{{1,5}})?)?{_KEPT}\n)*{_KEPT}".encode("ascii"))
 
 
 def _up_to(largest: int) -> str:

@@ -22,6 +22,7 @@ from agent.gcode.sniff import HEAD_BYTES, check_is_text_gcode
 from agent.gcode.thumbnails import read_thumbnails
 
 Progress = Callable[[int, int], None]
+Sink = Callable[[bytes], None]
 
 
 def prepare(
@@ -32,19 +33,26 @@ def prepare(
     on_progress: Progress | None = None,
     *,
     model: MoveModel | None = None,
+    on_lines: Sink | None = None,
 ) -> Prepared:
     """Check `source` against the rules and this printer's limits, in one pass and constant memory.
 
     When printable, `out_dir/<sha256>.gcode` holds exactly the lines to stream, synced to disk; else `sha256` is
     empty and no file is left. `on_progress(done_bytes, size_bytes)` is called now and then. `model` times the moves
     where the slicer left no marks (default: a rough one; nothing need be timed when an analysis follows).
-    ArtefactError when the file is no G-code (empty_file, not_gcode, mesh_unsupported), StorageError when it cannot be
-    read or written.
+    `on_lines` gets what is written, whole lines in order, up to the first error. ArtefactError when the file is no
+    G-code (empty_file, not_gcode, mesh_unsupported), StorageError when it cannot be read or written.
     """
     try:
         with source.open("rb") as file:
             return _prepare(
-                file, out_dir, profile, dialect, on_progress or (lambda _done, _size: None), model=model
+                file,
+                out_dir,
+                profile,
+                dialect,
+                on_progress or (lambda _done, _size: None),
+                model=model,
+                on_lines=on_lines,
             )
     except OSError as error:
         code = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "storage_failed"
@@ -63,6 +71,7 @@ def _prepare(
     on_progress: Progress,
     *,
     model: MoveModel | None,
+    on_lines: Sink | None,
 ) -> Prepared:
     size_bytes = os.fstat(file.fileno()).st_size
     head = file.read(EDGE_BYTES)
@@ -76,7 +85,7 @@ def _prepare(
     timeline = Timeline(_time_source(head, tail), model)
     reader = BlockReader(file)
     with PreparedWriter(out_dir) as writer:
-        scanner = Scanner(profile, dialect, timeline, writer.write)
+        scanner = Scanner(profile, dialect, timeline, _both(writer.write, on_lines))
         for block in reader:
             scanner.feed(block)
             on_progress(reader.size_bytes, size_bytes)
@@ -95,6 +104,17 @@ def _prepare(
         is_printable = not scanner.log.errors
         sha256 = writer.commit() if is_printable else ""
     return _result((reader.sha256, sha256), profile, metadata, scanner, facts)
+
+
+def _both(write: Sink, on_lines: Sink | None) -> Sink:
+    if on_lines is None:
+        return write
+
+    def sink(lines: bytes) -> None:
+        write(lines)
+        on_lines(lines)
+
+    return sink
 
 
 def _facts(head: bytes, tail: bytes) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from agent.gcode.rules import Action, Origin, Verdict, judge
 
 OFFSET_STEP = 200  # lines: some seconds of printing; a million lines make an index of 5,000 entries
 MAX_ERRORS = 5000  # a file with so many is refused anyway; do not spend minutes on counting more
-_MAX_CACHED = 4096
+_MAX_CACHED = 4096  # spellings of commands other than moves, which are judged once each ...
+_MAX_CACHED_BYTES = 96  # ... where they are no longer than a firmware takes
 
 _COMMENT = re.compile(rb";[^\n]*")
 _MARK = re.compile(
@@ -28,7 +29,7 @@ _MARK = re.compile(
     rb"| layer \d+, Z ?= ?(?P<z4>[\d.]{1,12})"
     rb"|TIME_ELAPSED:(?P<elapsed>\d{1,9}(?:\.\d{1,9})?))"
 )
-# Judged once per spelling: nothing in the state of the print depends on these, nor they on it.
+# Nothing in the state of the print depends on these, nor they on it.
 _STATELESS = frozenset({"M106", "M107", "M201", "M203", "M204", "M205", "M220", "M221", "M400", "M486", "M572",
                         "M900", "G11", "G17", "G21"})  # fmt: skip
 _MOVES = frozenset({"G0", "G1", "G2", "G3"})
@@ -136,7 +137,8 @@ class Scanner:
         if verdict is None:
             verdict = judge(raw.decode("utf-8", "replace"), self._profile, self._dialect, origin=Origin.JOB)
             command = verdict.command
-            if command and command.word in _STATELESS and len(self._cache) < _MAX_CACHED:
+            is_worth = len(raw) <= _MAX_CACHED_BYTES and len(self._cache) < _MAX_CACHED
+            if is_worth and command and command.word not in _MOVES:
                 self._cache[raw] = verdict
         for finding in verdict.findings:
             self.log.add(finding, line, verdict.command.word if verdict.command else "")

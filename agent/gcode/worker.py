@@ -3,7 +3,7 @@
 A G-code file comes from outside, so it is read by a process with little memory, little priority and no way to block
 the daemon. Request: `{"source", "out_dir", "profile", "dialect", "cpu_s", "parent"}`; `parent` is the process with
 which it ends, absent for none. Result, one JSON document: `{"prepared"}` or `{"error": {"kind", "code", "message",
-"remedy"}}`. Progress: lines `progress DONE SIZE` in bytes on stderr, for both passes together. A file that cannot be
+"remedy"}}`. Progress: lines `progress DONE SIZE` in bytes on stderr. A file that cannot be
 analysed to its end gives no result, so it is never printed.
 """
 
@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import TextIO
 
 from agent.domain.artefact import Prepared
-from agent.domain.errors import FabunitError, StorageError
+from agent.domain.errors import FabunitError
 from agent.domain.profile import PrinterProfile
 from agent.gcode.analysed import with_analysis
+from agent.gcode.follower import Follower
 from agent.gcode.move_model import NoModel
 from agent.gcode.prepare import Progress, prepare
 from agent.gcode.prepared_json import profile_from_json, to_json
+from agent.gcode.scan import OFFSET_STEP
 from agent.worker.limits import die_with, lower, peak_memory_bytes, yield_to_everything_else
 from agent.worker.progress import ProgressWriter
 
@@ -59,36 +61,15 @@ def main(stdin: TextIO = sys.stdin, stdout: TextIO = sys.stdout, stderr: TextIO 
 def check_and_analyse(
     source: Path, out_dir: Path, profile: PrinterProfile, dialect: str, on_progress: Progress
 ) -> Prepared:
-    """Run the gate, then analyse what it would stream; a refused file has only the gate's rough figures.
+    """Run the gate and, on the way, analyse what it lets through; a refused file has only the gate's rough figures.
 
-    Raises what `prepare` raises, StorageError when the prepared file cannot be read again.
+    Raises what `prepare` raises.
     """
-    size = max(source.stat().st_size, 1) if source.is_file() else 1
-    try:
-        prepared = prepare(
-            source,
-            out_dir,
-            profile,
-            dialect,
-            lambda done, _size: on_progress(done // 2, size),
-            model=NoModel(),
-        )
-        if not prepared.is_printable:
-            return prepared
-        # Here, so that a process that only wants the types of this module has no need of numpy.
-        from agent.gcode.analysis.analyser import analyse_file  # noqa: PLC0415
-
-        analysis = analyse_file(
-            out_dir / f"{prepared.sha256}.gcode",
-            profile,
-            dialect,
-            step=prepared.offset_step,
-            on_progress=lambda done: on_progress(min(size, (size + done) // 2), size),
-        )
-        on_progress(size, size)
-    except OSError as error:
-        raise StorageError(f"cannot analyse {source.name}: {error.strerror or error}") from error
-    return with_analysis(prepared, analysis)
+    follower = Follower(profile, dialect, step=OFFSET_STEP)
+    prepared = prepare(
+        source, out_dir, profile, dialect, on_progress, model=NoModel(), on_lines=follower.take
+    )
+    return with_analysis(prepared, follower.result()) if prepared.is_printable else prepared
 
 
 def limit_process(source: Path, cpu_s: int) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field, model_validator
 
 from agent.slicing.engine_keys import EngineTable
+from agent.slicing.figures import Celsius, FlowPercent, MeltedRate, Percent
 from agent.toml_validation import StrictModel
-
-Percent = Annotated[float, Field(ge=0, le=100, strict=False, allow_inf_nan=False)]
-Celsius = Annotated[float, Field(ge=0, le=600, strict=False, allow_inf_nan=False)]
 
 
 class TemperatureTable(StrictModel):
@@ -43,12 +39,8 @@ class FilamentTable(StrictModel):
     """`[filament]`: what is known about the strand."""
 
     density_g_cm3: float = Field(gt=0.1, le=10, strict=False, description="g/cm³, 0.1 to 10")
-    flow_percent: float = Field(
-        default=100.0, ge=50, le=150, strict=False, description="extrusion multiplier in percent, 50 to 150"
-    )
-    max_flow_mm3_s: float = Field(
-        default=10.0, gt=0, le=100, strict=False, description="most it melts in mm³/s, up to 100"
-    )
+    flow_percent: FlowPercent = Field(default=100.0, description="extrusion multiplier in percent, 50 to 150")
+    max_flow_mm3_s: MeltedRate = Field(default=10.0, description="most it melts in mm³/s, up to 100")
     retract_percent: float = Field(
         default=100.0,
         ge=0,

@@ -13,7 +13,6 @@ VENDOR_DIRS = (
     Path("/usr/share/PrusaSlicer/profiles"),
     Path("/usr/local/share/PrusaSlicer/profiles"),
 )
-KINDS = ("printer", "filament", "print")
 _MAX_BYTES = 32 << 20  # the largest bundle in Debian has 3 MB
 _MAX_DEPTH = 32
 _SECTION = re.compile(r"\[(\w+)(?::(.*))?\]\s*")

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from agent.dialect_name import DIALECT_NAMES, DialectName
 from agent.gcode.finding_ids import check_severity
 from agent.slicing.engine_keys import EngineTable
+from agent.slicing.figures import Celsius, FlowPercent, MeltedRate, RetractLength
 from agent.slicing.script_text import SLICE_PLACEHOLDERS, check_script
 from agent.toml_validation import StrictModel
 
@@ -212,18 +213,14 @@ class SlicingTable(StrictModel):
     filament_mm: float = Field(
         default=1.75, ge=1, le=4, strict=False, description="filament diameter in mm, usually 1.75 or 2.85"
     )
-    retract_mm: float | None = Field(
-        default=None, ge=0, le=20, strict=False, description="mm of filament; absent: as in [park]"
-    )
+    retract_mm: RetractLength | None = Field(default=None, description="mm of filament; absent: as in [park]")
     retract_speed_mm_s: float | None = Field(
         default=None, gt=0, le=200, strict=False, description="mm/s; absent: as in [park]"
     )
     lift_mm: float = Field(
         default=0.0, ge=0, le=5, strict=False, description="mm of lift while travelling, 0 to 5"
     )
-    max_flow_mm3_s: float = Field(
-        default=10.0, gt=0, le=100, strict=False, description="most the hotend melts in mm³/s, up to 100"
-    )
+    max_flow_mm3_s: MeltedRate = Field(default=10.0, description="most the hotend melts in mm³/s, up to 100")
     speed_percent: float = Field(
         default=100.0,
         ge=10,
@@ -245,14 +242,14 @@ class SlicingTable(StrictModel):
 class MaterialOverride(StrictModel):
     """`[materials.NAME]`: what this machine does differently with one material."""
 
-    nozzle_c: float | None = Field(default=None, ge=0, le=600, strict=False, description="°C")
-    first_nozzle_c: float | None = Field(default=None, ge=0, le=600, strict=False, description="°C")
-    bed_c: float | None = Field(default=None, ge=0, le=200, strict=False, description="°C")
-    first_bed_c: float | None = Field(default=None, ge=0, le=200, strict=False, description="°C")
-    chamber_c: float | None = Field(default=None, ge=0, le=200, strict=False, description="°C")
-    flow_percent: float | None = Field(default=None, ge=50, le=150, strict=False, description="50 to 150")
-    max_flow_mm3_s: float | None = Field(default=None, gt=0, le=100, strict=False, description="mm³/s")
-    retract_mm: float | None = Field(default=None, ge=0, le=20, strict=False, description="mm of filament")
+    nozzle_c: Celsius | None = Field(default=None, description="°C")
+    first_nozzle_c: Celsius | None = Field(default=None, description="°C")
+    bed_c: Celsius | None = Field(default=None, description="°C")
+    first_bed_c: Celsius | None = Field(default=None, description="°C")
+    chamber_c: Celsius | None = Field(default=None, description="°C")
+    flow_percent: FlowPercent | None = Field(default=None, description="50 to 150")
+    max_flow_mm3_s: MeltedRate | None = Field(default=None, description="mm³/s")
+    retract_mm: RetractLength | None = Field(default=None, description="mm of filament")
 
 
 class ScriptsTable(StrictModel):

@@ -142,7 +142,10 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     if process.returncode is None:
-        await asyncio.shield(asyncio.wait_for(asyncio.gather(process.wait(), _drain(process)), KILL_WAIT_S))
+        with contextlib.suppress(TimeoutError):  # nothing more can be done; it counts as late
+            await asyncio.shield(
+                asyncio.wait_for(asyncio.gather(process.wait(), _drain(process)), KILL_WAIT_S)
+            )
 
 
 async def _drain(process: asyncio.subprocess.Process) -> None:

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from agent.slicing.engine_keys import EngineTable
+from agent.slicing.figures import Percent
 from agent.toml_validation import StrictModel
 
 LayerHeight = Annotated[float, Field(ge=0.02, le=2, strict=False, allow_inf_nan=False)]
 Speed = Annotated[float, Field(gt=0, le=1000, strict=False, allow_inf_nan=False)]
-Percent = Annotated[float, Field(ge=0, le=100, strict=False, allow_inf_nan=False)]
 
 MAX_HEIGHT_OF_NOZZLE = 0.8  # a flatter strand does not stick to the one below
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import shutil
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.domain.artefact import Prepared
-from agent.domain.errors import ArtefactError
+from agent.domain.errors import ArtefactError, StorageError
 from agent.gcode.client import run_prepare
 from agent.slicing.engine import MESH_NAME, OUTPUT_NAME, Engine, FoundEngine
 from agent.slicing.evidence import MeshFacts, check_complete, check_prepared, read_tail
@@ -79,9 +80,32 @@ async def slice_mesh(
 ) -> SliceResult:
     """Slice, check, and move the accepted file to `order.out`; on any failure nothing is left behind.
 
-    SliceError with its reason; what the gate raises when it cannot run. Cancelling ends the engine within a second.
-    `on_progress` gets a fraction that never falls; 1 comes after the checks.
+    SliceError with its reason; what the gate raises when it cannot run; StorageError when a file cannot be read or
+    written. Cancelling ends the engine within a second. `on_progress` gets a fraction that never falls; 1 comes after
+    the checks.
     """
+    try:
+        return await _slice(order, engine, found, limits=limits, on_progress=on_progress, gate=gate)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise SliceError(
+                SliceFailure.DISK_FULL, f"the disk that holds {order.work_dir} is full"
+            ) from error
+        raise StorageError(
+            f"cannot slice: {error.filename or order.out}: {error.strerror or error}",
+            remedy="check the path and its owner",
+        ) from error
+
+
+async def _slice(
+    order: SliceOrder,
+    engine: Engine,
+    found: FoundEngine,
+    *,
+    limits: ProcessLimits | None,
+    on_progress: Progress | None,
+    gate: Gate | None,
+) -> SliceResult:
     mesh_sha256, facets = await asyncio.to_thread(check_stl, order.mesh)
     limits = limits or limits_for(engine, facets)
     _demand_fit(order)

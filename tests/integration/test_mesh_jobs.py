@@ -252,3 +252,21 @@ def test_a_mesh_is_prepared_beside_a_running_print(rig: Rig) -> None:
     assert not {pair for pair in seen if set(pair) <= busy}, "one heavy worker at a time"
     assert rig.job(running)["state"] in ("printing", "completed")
     assert rig.job(first)["state"] == "ready"
+
+
+def test_gcode_waits_for_nobodys_slice_and_both_outlive_a_kill(rig: Rig) -> None:
+    configure(rig)
+    rig.start_daemon()
+    mesh = submit(rig, heavy())
+    until_job(rig, mesh, "checking", "slicing")
+    first = submit(rig, spiral(400).encode(), "a.gcode")
+    until_job(rig, first, "ready")
+    assert rig.job(mesh)["state"] in ("checking", "slicing"), "the file was not behind the mesh"
+    second = submit(rig, spiral(60_000).encode(), "b.gcode")
+    until_job(rig, second, "verifying", "ready")
+    rig.kill_daemon()
+    rig.start_daemon()
+    for job_id in (first, second, mesh):
+        until_job(rig, job_id, "ready")
+    assert bench_is_clear(rig)
+    assert not list((rig.state / "prepared").glob(".preparing*"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +19,12 @@ from agent.gcode.analysis.tokens import Floats, Integers, tokenise
 from agent.gcode.blocks import BlockReader
 from agent.gcode.modal import E_APART
 
-BLOCK_BYTES = 256 * 1024  # arrays of this many characters stay in the processor's cache
 TIME_STEP = 200  # lines between two entries of the index: seconds of printing, kilobytes for a large file
 MAX_SPLITS = 50  # changes of limits within one block that are followed exactly; more is no slicer's work
 _MAX_WORDS = 100
 
 _LIMITS = ("M201", "M203", "M205", "M220", "M221")
 _WAITS = ("M109", "M190", "M191", "M0", "M1", "M600", "M601")
-
-Progress = Callable[[int], None]
 
 
 class Analyser:
@@ -176,23 +173,11 @@ def analyse_blocks(
     return analyser.result()
 
 
-def analyse_file(
-    path: Path,
-    profile: PrinterProfile,
-    dialect: str,
-    *,
-    step: int = TIME_STEP,
-    on_progress: Progress | None = None,
-) -> Analysis:
+def analyse_file(path: Path, profile: PrinterProfile, dialect: str, *, step: int = TIME_STEP) -> Analysis:
     """Analyse a G-code file. OSError when it cannot be read, ArtefactError (not_gcode) for an endless line."""
-    analyser = Analyser(profile, dialect, step=step)
     with path.open("rb") as file:
-        reader = BlockReader(file, block_bytes=BLOCK_BYTES, is_hashed=False)
-        for block in reader:
-            analyser.feed(block)
-            if on_progress is not None:
-                on_progress(reader.size_bytes)
-    return analyser.result()
+        blocks = BlockReader(file, is_hashed=False)
+        return analyse_blocks(blocks, profile, dialect, step=step)
 
 
 def _word(code: int) -> str:

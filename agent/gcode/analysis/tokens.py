@@ -20,7 +20,9 @@ Flags = NDArray[np.bool_]
 
 MAX_DIGITS = 16  # of one number; more are no G-code, the rest is ignored
 
-_COMMENT = re.compile(rb"[;(][^\n]*")
+# One character each: the regex engine then jumps from one to the next.
+_COMMENT = re.compile(rb";[^\n]*")
+_PARENTHESIS = re.compile(rb"\([^\n]*")
 _FRAMING = re.compile(rb"(?m)^N-?\d+|\*\d+$")
 _KEPT = bytes(range(65, 91)) + b"0123456789+-.\n"
 _UPPER = bytes(range(256)).upper()
@@ -88,8 +90,10 @@ def tokenise(block: bytes) -> Tokens:
 
 
 def _reduced(block: bytes) -> bytes:
-    if b";" in block or b"(" in block:
+    if b";" in block:
         block = _COMMENT.sub(b"", block)
+    if b"(" in block:
+        block = _PARENTHESIS.sub(b"", block)
     if b"N" in block or b"*" in block:
         block = _FRAMING.sub(b"", block)
     text = block.translate(_UPPER, _DELETED)

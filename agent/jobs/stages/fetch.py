@@ -193,8 +193,8 @@ class FetchStage:
         except FabunitError as error:
             if error.code == "disk_full":
                 # The order is not at fault: it waits until somebody made room and releases it.
-                return JobEvent(Trigger.HELD, Reason.DISK_FULL, _told(error))
-            return JobEvent(Trigger.FAILED, Reason.FETCH_FAILED, _told(error), data={"code": error.code})
+                return JobEvent(Trigger.HELD, Reason.DISK_FULL, error.told)
+            return JobEvent(Trigger.FAILED, Reason.FETCH_FAILED, error.told, data={"code": error.code})
         except Exception as error:  # noqa: BLE001 - the top of one job's download: the unit goes on
             _log.exception("fetch_crashed", job_id=job.job_id)
             return JobEvent(Trigger.FAILED, Reason.FETCH_FAILED, f"{type(error).__name__}: {error}")
@@ -223,7 +223,7 @@ class FetchStage:
             return JobEvent(
                 Trigger.FAILED,
                 Reason.FETCH_FAILED,
-                f"given up after {self._patience.give_up_s / 3600:.0f} hours: {_told(error)}",
+                f"given up after {self._patience.give_up_s / 3600:.0f} hours: {error.told}",
                 data={"code": error.code},
             )
         # The exponent is bounded because 2.0 ** 1100 is no float any more.
@@ -240,8 +240,4 @@ class FetchStage:
 
 def _refused(error: FetchError) -> JobEvent:
     reason = Reason.HASH_MISMATCH if error.code == "hash_mismatch" else Reason.FETCH_FAILED
-    return JobEvent(Trigger.REJECTED, reason, _told(error), data={"code": error.code})
-
-
-def _told(error: FabunitError) -> str:
-    return f"{error.message}; {error.remedy}" if error.remedy else error.message
+    return JobEvent(Trigger.REJECTED, reason, error.told, data={"code": error.code})

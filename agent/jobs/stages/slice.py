@@ -57,7 +57,7 @@ class SliceStage:
 
 def failure_event(error: FabunitError) -> JobEvent:
     """Return what happens to a job that could not be checked or sliced; `data.code` has the exact reason."""
-    detail = f"{error.message}; {error.remedy}" if error.remedy else error.message
+    detail = error.told
     data: dict[str, Any] = {"code": error.code}
     if error.code in _DISK_FULL:
         # The order is not at fault: it waits until somebody made room and releases it.

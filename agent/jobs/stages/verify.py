@@ -106,7 +106,7 @@ class VerifyStage:
 
 
 def _error_verdict(error: FabunitError) -> JobEvent:
-    detail = f"{error.message}; {error.remedy}" if error.remedy else error.message
+    detail = error.told
     if error.code == "disk_full":
         # The file is not at fault: it waits until somebody made room and releases it.
         return JobEvent(Trigger.HELD, Reason.DISK_FULL, detail)

@@ -32,6 +32,7 @@ from agent.slicing.failure import SliceError, SliceFailure
 from agent.slicing.setup import PrintSetup, SliceChoices, load_setup, with_choices
 from agent.slicing.slice_shelf import SliceShelf
 from agent.slicing.slicer import RENDER_VERSION, Progress, SliceOrder, remove_leftovers, slice_mesh
+from agent.storage import faults
 
 DEFAULT_MATERIAL = "pla"
 DEFAULT_QUALITY = "standard"
@@ -106,11 +107,15 @@ class MeshWorkshop:
 
     @contextlib.asynccontextmanager
     async def bench(self) -> AsyncIterator[Path]:
-        """Give a private directory for one job; nothing of it is left afterwards."""
-        with tempfile.TemporaryDirectory(
-            prefix=_SCRATCH, dir=self._place.work_dir, ignore_cleanup_errors=True
-        ) as scratch:
+        """Give a private directory for one job; nothing of it is left afterwards. Raises StorageError."""
+        try:
+            scratch = tempfile.mkdtemp(prefix=_SCRATCH, dir=self._place.work_dir)
+        except OSError as error:
+            raise faults.from_os(error, self._place.work_dir) from error
+        try:
             yield Path(scratch)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
     def order_of(self, job: Job, path: Path) -> MeshOrder:
         """Return a job's order; without one of the known extensions its name gets the one it was announced with."""
@@ -203,14 +208,12 @@ class MeshWorkshop:
             dialect=self._dialect(),
             facts=facts_of(report),
         )
+        result = await slice_mesh(order, plan.engine, plan.found, on_progress=on_progress)
+        description = describe(result, setup, report)
         try:
-            result = await slice_mesh(order, plan.engine, plan.found, on_progress=on_progress)
-            description = describe(result, setup, report)
             await asyncio.to_thread(self._shelf.keep, plan.key, description, plan.order.sha256)
         except OSError as error:
-            raise StorageError(
-                f"cannot slice {plan.order.name}: {error.strerror}", remedy="check disk space and permissions"
-            ) from error
+            raise faults.from_os(error, self._shelf.path(plan.key)) from error
         return result.gcode, description
 
     def gate(self, inner: Gate) -> Gate:

@@ -12,7 +12,6 @@ from agent.mesh.geometry.clusters import places
 from agent.mesh.geometry.part import Part
 
 _SHELF_MM = 2.0  # about five lines; less curls a little and holds
-_NO_FACES = np.empty(0, dtype=np.int64)
 
 
 def check(part: Part) -> Outcome:

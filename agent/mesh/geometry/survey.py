@@ -15,7 +15,6 @@ from agent.mesh.geometry.hashing import VertexHash
 from agent.mesh.load.source import TriangleSource
 
 Progress = Callable[[int, int], None]
-ANGLE_BINS = 90
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from agent import paths
 from agent.domain.profile import PrinterProfile
-from agent.gcode.analysis.analyser import BLOCK_BYTES, Analyser, analyse_blocks, analyse_file
+from agent.gcode.analysis.analyser import Analyser, analyse_blocks, analyse_file
 from agent.gcode.analysis.result import Analysis
 from agent.gcode.analysis.tokens import tokenise
+from agent.gcode.blocks import BLOCK_BYTES
 from agent.slicing.profiles import load_profile
 from tests.unit.gcode.sim_clock import ideal_seconds
 

@@ -12,6 +12,7 @@ import pytest
 
 from agent.domain.errors import ArtefactError, FabunitError, StorageError
 from agent.domain.profile import HeaterLimits, PrinterProfile, Scripts
+from agent.gcode.analysis.analyser import analyse_file
 from agent.gcode.client import WORKER, run_prepare
 from agent.gcode.prepared_json import from_json, profile_from_json, profile_to_json, to_json
 from agent.gcode.worker import check_and_analyse
@@ -45,6 +46,19 @@ async def test_the_child_gives_what_the_gate_gives(gate: Gate, tmp_path: Path) -
     assert (out_dir / f"{found.sha256}.gcode").read_bytes() == gate.output
     assert seen
     assert seen[-1] == (len(PART), len(PART))
+
+
+def test_what_is_analysed_on_the_way_is_what_stands_in_the_prepared_file(gate: Gate, tmp_path: Path) -> None:
+    """Blocks of other sizes, with comments and blank lines between: the same figures."""
+    lines = [f"G1 X{n % 200} Y{n % 97} E.05 ; {n}\n\n" for n in range(30_000)]
+    lines.insert(20_000, "M203 X20 Y20\nG4 P500\n")
+    source = tmp_path / "long.gcode"
+    source.write_text(f"G28\nM104 S200\nM83\n{''.join(lines)}M104 S0\n")
+    found = check_and_analyse(source, tmp_path, gate.profile, "marlin", lambda _done, _size: None)
+    again = analyse_file(tmp_path / f"{found.sha256}.gcode", gate.profile, "marlin", step=found.offset_step)
+    assert found.summary["analysis"] == again.summary()
+    assert found.times == pytest.approx(again.times, abs=1e-3)
+    assert found.metadata.estimate_s == pytest.approx(again.seconds)
 
 
 @pytest.mark.parametrize(

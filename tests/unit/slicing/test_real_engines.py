@@ -127,7 +127,9 @@ async def test_bad_meshes_end_typed(engine: str, case: str, bench: Bench) -> Non
     write(bench.mesh)
     sizes = {"one NaN": (10, 10, 5), "infinite": (10, 10, 5), "half a box": (10, 10, 5), "a sheet": (0.01, 40, 40),
              "open below and above": (10, 10, 5), "count too small": (10, 10, 5), "soup": (80, 80, 30),
-             "all the same triangle": (10, 10, 0), "a needle": (0.05, 0.05, 40)}  # fmt: skip
+             "all the same triangle": (10, 10, 0), "a needle": (0.05, 0.05, 40),
+             # Left alone, CuraEngine works on it for hours; the check always knows the size.
+             "much too large": (20_000, 20_000, 20_000)}  # fmt: skip
     size = sizes.get(case)
     facts = MeshFacts((float(size[0]), float(size[1]), float(size[2])), None, 12) if size else None
     outcome = await asyncio.gather(bench.slice(engine, facts=facts), return_exceptions=True)
@@ -144,6 +146,10 @@ async def test_bad_meshes_end_typed(engine: str, case: str, bench: Bench) -> Non
         assert result.message
         assert not bench.out.exists()
     assert list(bench.work.iterdir()) == []
+
+
+def test_the_matrix_of_bad_meshes_is_complete() -> None:
+    assert len(BAD) >= 30
 
 
 @engines

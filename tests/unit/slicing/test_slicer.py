@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.domain.artefact import Prepared
+from agent.domain.errors import StorageError
 from agent.slicing.evidence import MeshFacts
 from agent.slicing.failure import SliceError, SliceFailure
 from agent.slicing.process import ProcessLimits
@@ -276,10 +278,28 @@ async def test_a_gate_that_cannot_run_is_no_verdict_on_the_mesh(rig: Rig) -> Non
 
     engine = FakeEngine(GOOD)
     order = SliceOrder(rig.mesh, setup_for(), rig.out, rig.work, rig.prepared)
-    with pytest.raises(OSError, match="no such thing"):
+    with pytest.raises(StorageError, match="no such thing"):
         await slice_mesh(order, engine, engine.found(), limits=LIMITS, gate=broken)
     assert not rig.out.exists()
     assert list(rig.work.iterdir()) == []
+
+
+async def test_a_place_that_cannot_be_written_is_said(rig: Rig) -> None:
+    rig.out = rig.work.parent / "absent" / "out.gcode"
+    with pytest.raises(StorageError, match=r"absent.*No such file"):
+        await rig.run(FakeEngine(GOOD))
+    assert list(rig.work.iterdir()) == []
+
+
+async def test_a_disk_that_runs_full_is_told_apart(rig: Rig) -> None:
+    async def full(_path: Path) -> Prepared:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    engine = FakeEngine(GOOD)
+    order = SliceOrder(rig.mesh, setup_for(), rig.out, rig.work, rig.prepared)
+    with pytest.raises(SliceError) as caught:
+        await slice_mesh(order, engine, engine.found(), limits=LIMITS, gate=full)
+    assert caught.value.failure is SliceFailure.DISK_FULL
 
 
 def test_equal_inputs_have_equal_keys(tmp_path: Path) -> None:
