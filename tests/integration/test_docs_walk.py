@@ -32,6 +32,7 @@ ELSEWHERE = {
     "make setup": "make itself is what runs the tests",
     "pytest tests/power_cut": "is a test",
     "fabunit demo": "tests/integration/test_cli_user.py",
+    "fabunit coordinator push bracket.gcode --unit unit-7f3a --encrypt": "tests/integration/test_sealed_orders.py",
     "exec curl": "a script for a plug in the maker's network",
 }
 WALKED = {
