@@ -12,6 +12,7 @@ from benchmarks import fleet
 pytestmark = pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(150)
 def test_a_small_fleet_survives_its_broker(tmp_path: Path) -> None:
     result = fleet.run(tmp_path, units=12, calm_s=2.0, outage_s=1.0)

@@ -192,7 +192,7 @@ def test_the_maker_decides_what_a_verdict_does(rig: Rig) -> None:
     assert (refused["reason"], refused["mesh"]["check"]["verdict"]) == ("slice_refused", "not_printable")
 
 
-@pytest.mark.parametrize("state", ["checking", "slicing"])
+@pytest.mark.parametrize("state", [pytest.param("checking", marks=pytest.mark.slow), "slicing"])
 def test_a_kill_in_the_middle_costs_only_the_step(rig: Rig, state: str) -> None:
     configure(rig)
     rig.start_daemon()
@@ -233,6 +233,7 @@ def test_cancelling_takes_a_second_and_leaves_nothing(rig: Rig, state: str) -> N
     assert until_job(rig, submit(rig, plate(rig)), "ready")
 
 
+@pytest.mark.slow
 def test_a_mesh_is_prepared_beside_a_running_print(rig: Rig) -> None:
     """One heavy worker at a time, and the job that prints does not notice."""
     configure(rig)
@@ -244,8 +245,9 @@ def test_a_mesh_is_prepared_beside_a_running_print(rig: Rig) -> None:
     seen: set[tuple[str, str]] = set()
 
     def both_ready() -> bool:
-        seen.add((rig.job(first)["state"], rig.job(second)["state"]))
-        return {rig.job(first)["state"], rig.job(second)["state"]} == {"ready"}
+        states = {job["job_id"]: job["state"] for job in rig.client.get("/v1/jobs")["jobs"]}  # of one moment
+        seen.add((states[first], states[second]))
+        return bool(states[first] == states[second] == "ready")
 
     rig.until(both_ready, "both meshes are ready", 120)
     busy = {"checking", "slicing", "verifying"}

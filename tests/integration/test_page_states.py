@@ -87,7 +87,9 @@ def show(page: tuple[Web, Browser], state: PrinterState) -> Browser:
 
 
 @pytest.mark.parametrize("state", list(STATES), ids=str)
-@pytest.mark.parametrize("is_dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    "is_dark", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["light", "dark"]
+)
 def test_every_state_is_readable_on_a_phone(
     page: tuple[Web, Browser], state: PrinterState, is_dark: bool, tmp_path: Path
 ) -> None:

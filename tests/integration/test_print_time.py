@@ -18,7 +18,9 @@ RAISED_S = 1.0
 
 
 @pytest.mark.parametrize(
-    "engine", INSTALLED or [pytest.param("none", marks=pytest.mark.skip("no slicer is installed here"))]
+    "engine",
+    [*INSTALLED[:1], *(pytest.param(name, marks=pytest.mark.slow) for name in INSTALLED[1:])]
+    or [pytest.param("none", marks=pytest.mark.skip("no slicer is installed here"))],
 )
 def test_a_part_takes_as_long_as_foretold(engine: str, tmp_path: Path) -> None:
     part = shapes.write(tmp_path, "box.stl", shapes.stl(shapes.box(12, 12, 3)))

@@ -117,7 +117,9 @@ def test_a_dead_board_fails_the_print(rig: Rig) -> None:
 @pytest.mark.parametrize(
     "faults",
     [
-        ("--flip-in", "0.01", "--flip-out", "0.01"),
+        pytest.param(
+            ("--flip-in", "0.01", "--flip-out", "0.01"), marks=pytest.mark.slow
+        ),  # test_chaos has it, too
         ("--drop-ok", "0.01", "--double-ok", "0.01"),
         ("--drop-bytes", "0.01", "--drop-bytes-out", "0.01"),
         ("--baud", "115200", "--latency-ms", "2", "--flip-in", "0.01"),
