@@ -6,12 +6,12 @@ BIN := $(VENV)/bin
 # What a fresh Debian needs before pip can work: the interpreter's venv module.
 APT := python3 python3-venv
 
-.PHONY: demo test test-long test-corpus check format bench clean setup deb test-system test-aarch64 test-arm64-package test-floors wheels
+.PHONY: demo test bytecode test-long test-corpus check format bench clean setup deb test-system test-aarch64 test-arm64-package test-floors wheels
 
 demo: $(VENV)/.runtime
 	$(BIN)/fabunit demo
 
-test: $(VENV)/.dev check
+test: $(VENV)/.dev check bytecode
 	$(BIN)/pytest -n 2 -m "not slow and not corpus"
 
 # Many kills, long noisy prints: minutes to hours, run by hand.
@@ -56,6 +56,11 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.run
 
 setup: $(VENV)/.dev
+
+# The tests start the daemon and the virtual printer hundreds of times: compiled once, also where
+# PYTHONDONTWRITEBYTECODE is set.
+bytecode: $(VENV)/.dev
+	$(BIN)/python -m compileall -q -j 0 agent tests benchmarks
 
 # A Debian package in dist/. DEB picks another one: `make deb DEB='--python 3.13 --arch arm64'`, `DEB=--thin`.
 deb: $(VENV)/.runtime
