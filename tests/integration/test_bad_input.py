@@ -50,7 +50,7 @@ def unit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         bench.close()
 
 
-def refused(said: Said, code: int, *parts: str) -> None:
+def assert_refused(said: Said, code: int, *parts: str) -> None:
     """The command failed with this exit code, an error with these parts, and a hint."""
     assert said.code == code, said
     assert said.out == ""
@@ -93,9 +93,9 @@ def peer(noise: bytes = b"") -> Iterator[str]:
 
 def test_a_missing_port_is_named_and_the_daemon_goes_on(unit: Rig) -> None:
     said = fabunit("printer", "connect", "/dev/fabunit-missing", socket=unit.socket)
-    refused(said, 1, "there is no port /dev/fabunit-missing", "fabunit ports")
+    assert_refused(said, 1, "there is no port /dev/fabunit-missing", "fabunit ports")
     said = fabunit("printer", "home", socket=unit.socket)
-    refused(said, 4, "no printer is connected", "/dev/fabunit-missing")
+    assert_refused(said, 4, "no printer is connected", "/dev/fabunit-missing")
     assert fabunit("printer", "connect", socket=unit.socket).err.count("/dev/fabunit-no-such-port") == 1
     assert fabunit("status", socket=unit.socket).code == 0
 
@@ -118,20 +118,20 @@ def test_a_busy_port_names_the_program_that_holds_it(unit: Rig) -> None:
             holder.stdin.close()
             holder.wait()
             holder.stdout.close()
-    refused(said, 1, port, "in use", str(holder.pid))
+    assert_refused(said, 1, port, "in use", str(holder.pid))
 
 
 def test_noise_at_a_wrong_baud_rate_is_called_that(unit: Rig) -> None:
     with peer(random.Random(3).randbytes(40)) as port:
         said = fabunit("printer", "connect", port, socket=unit.socket)
-        refused(said, 1, port, "115200", "no text at this baud rate")
+        assert_refused(said, 1, port, "115200", "no text at this baud rate")
         fabunit("printer", "disconnect", socket=unit.socket)
 
 
 def test_a_board_that_never_answers_is_named_with_what_to_check(unit: Rig) -> None:
     with peer() as port:
         said = fabunit("printer", "connect", port, socket=unit.socket)
-        refused(said, 1, port, "115200", "does not answer", "switched on")
+        assert_refused(said, 1, port, "115200", "does not answer", "switched on")
         fabunit("printer", "disconnect", socket=unit.socket)
 
 
@@ -156,10 +156,10 @@ def test_files_that_are_no_gcode_are_rejected_by_what_they_are(unit: Rig, tmp_pa
 def test_files_that_cannot_be_sent_at_all(unit: Rig, tmp_path: Path) -> None:
     empty = tmp_path / "empty.gcode"
     empty.touch()
-    refused(fabunit("print", str(empty), socket=unit.socket), 4, f"{empty} is empty", "slice it again")
+    assert_refused(fabunit("print", str(empty), socket=unit.socket), 4, f"{empty} is empty", "slice it again")
     gone = tmp_path / "gone.gcode"
-    refused(fabunit("print", str(gone), socket=unit.socket), 5, f"{gone}: No such file", "path")
-    refused(fabunit("print", str(tmp_path), socket=unit.socket), 4, f"{tmp_path} is not a file")
+    assert_refused(fabunit("print", str(gone), socket=unit.socket), 5, f"{gone}: No such file", "path")
+    assert_refused(fabunit("print", str(tmp_path), socket=unit.socket), 4, f"{tmp_path} is not a file")
 
 
 def test_names_with_path_tricks_stay_names(unit: Rig, tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ def test_a_disk_that_fails_in_the_middle_leaves_nothing_and_the_daemon_lives(
     part = tmp_path / "part.gcode"
     part.write_text("G1 X1 Y1 F600\n" * 500_000)
     said = fabunit("print", str(part), socket=rig.socket)
-    refused(said, 1)
+    assert_refused(said, 1)
     assert not [path for path in (rig.state / "artefacts").rglob("*") if path.is_file()]
     part.write_text("G28\nG1 X5 F600\nM84\n")
     assert fabunit("print", str(part), socket=rig.socket).code == 0
@@ -266,9 +266,13 @@ def test_a_wrong_variable_names_itself_and_the_nearest(tmp_path: Path) -> None:
     config = tmp_path / "unit.toml"
     config.write_text(f'[unit]\nstate_dir = "{tmp_path}"\n')
     run = ("run", "--config", str(config), "--socket", str(tmp_path / "sock"))
-    refused(fabunit(*run, FABUNIT__PRINTER__BUAD="1"), 2, "FABUNIT__PRINTER__BUAD", "FABUNIT__PRINTER__BAUD?")
-    refused(fabunit(*run, FABUNIT__PRINTER__BAUD="fast"), 2, "FABUNIT__PRINTER__BAUD", "auto")
-    refused(fabunit("run", "--config", str(tmp_path / "none.toml")), 2, "none.toml: no such file", "path")
+    assert_refused(
+        fabunit(*run, FABUNIT__PRINTER__BUAD="1"), 2, "FABUNIT__PRINTER__BUAD", "FABUNIT__PRINTER__BAUD?"
+    )
+    assert_refused(fabunit(*run, FABUNIT__PRINTER__BAUD="fast"), 2, "FABUNIT__PRINTER__BAUD", "auto")
+    assert_refused(
+        fabunit("run", "--config", str(tmp_path / "none.toml")), 2, "none.toml: no such file", "path"
+    )
 
 
 # -- the daemon -------------------------------------------------------------------------------------------------------
@@ -277,17 +281,17 @@ def test_a_wrong_variable_names_itself_and_the_nearest(tmp_path: Path) -> None:
 def test_a_second_daemon_is_refused_and_names_the_first(unit: Rig, tmp_path: Path) -> None:
     assert unit.daemon is not None
     said = fabunit("run", "--config", str(unit.config), "--socket", str(tmp_path / "sock"))
-    refused(said, 4, str(unit.state), f"process {unit.daemon.pid}", "state_dir")
+    assert_refused(said, 4, str(unit.state), f"process {unit.daemon.pid}", "state_dir")
     other = tmp_path / "other.toml"
     other.write_text(unit.config.read_text().replace(str(unit.state), str(tmp_path / "state")))
     said = fabunit("run", "--config", str(other), "--socket", str(unit.socket))
-    refused(said, 4, f"another daemon already answers on {unit.socket}", "--socket")
+    assert_refused(said, 4, f"another daemon already answers on {unit.socket}", "--socket")
     assert fabunit("status", socket=unit.socket).code == 0
 
 
 def test_no_daemon(tmp_path: Path) -> None:
     nowhere = tmp_path / "sock"
-    refused(fabunit("status", socket=nowhere), 3, f"no daemon is running at {nowhere}", "fabunit run")
+    assert_refused(fabunit("status", socket=nowhere), 3, f"no daemon is running at {nowhere}", "fabunit run")
     error = fabunit("jobs", "--json", socket=nowhere).document()["error"]
     assert error["code"] == "no_daemon"
 
@@ -307,14 +311,16 @@ def test_another_user_is_told_which_group_to_join(unit: Rig) -> None:
         env=environment(),
         check=False,
     )
-    refused(Said(done.returncode, done.stdout, done.stderr), 4, "you may not talk", "usermod -aG")
+    assert_refused(Said(done.returncode, done.stdout, done.stderr), 4, "you may not talk", "usermod -aG")
 
 
 def test_ids_that_fit_nothing_or_too_much(unit: Rig, tmp_path: Path) -> None:
     part = tmp_path / "part.gcode"
     part.write_text("G28\nG1 X5 F600\nM84\n")
     assert fabunit("print", str(part), str(part), "--hold", socket=unit.socket).code == 0
-    refused(fabunit("job", "show", "j-nosuchjob", socket=unit.socket), 5, "'j-nosuchjob'", "fabunit jobs")
-    refused(fabunit("job", "show", "j-", socket=unit.socket), 2, "fits several jobs", "type more")
-    refused(fabunit("receipt", "p-nosuch", socket=unit.socket), 5, "'p-nosuch'", "fabunit history")
-    refused(fabunit("job", "hold", "../stop", socket=unit.socket), 5, "'../stop'", "fabunit jobs")
+    assert_refused(
+        fabunit("job", "show", "j-nosuchjob", socket=unit.socket), 5, "'j-nosuchjob'", "fabunit jobs"
+    )
+    assert_refused(fabunit("job", "show", "j-", socket=unit.socket), 2, "fits several jobs", "type more")
+    assert_refused(fabunit("receipt", "p-nosuch", socket=unit.socket), 5, "'p-nosuch'", "fabunit history")
+    assert_refused(fabunit("job", "hold", "../stop", socket=unit.socket), 5, "'../stop'", "fabunit jobs")

@@ -153,11 +153,12 @@ def test_a_port_that_was_let_go_is_free_at_once(managed: ManagedRig) -> None:
     managed.until_kept()
     managed.client.post("/v1/printer/disconnect")
     managed.until_state("offline")
-    managed.until(lambda: not is_locked(managed.port), "the port is free")
     managed.until_kept(0)
+    managed.until(lambda: not is_locked(managed.port), "the port is free")
     managed.client.post("/v1/printer/connect")
     managed.until_state("idle")
     managed.until_kept()
+    assert is_locked(managed.port)
 
 
 def test_a_pulled_cable_removes_the_descriptor(managed: ManagedRig) -> None:

@@ -116,6 +116,9 @@ def test_a_halted_printer_is_found_again_after_a_reset(rig: Rig) -> None:
     rig.tell_printer("reset")
     rig.client.post("/v1/printer/connect")
     rig.until_state("idle")
+    part = spiral(20, heat=False)
+    assert rig.until_ended(rig.submit(part))["state"] == "completed"
+    assert rig.executed() == commands(part)
 
 
 def test_a_prompt_of_the_firmware_reaches_the_person_and_the_answer_the_firmware(rig: Rig) -> None:

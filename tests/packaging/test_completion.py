@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -88,19 +89,21 @@ class Terminal:
             command, stdin=slave, stdout=slave, stderr=slave, env=environment(home), start_new_session=True
         )
         os.close(slave)
-        self._seen = ""
+        self.seen = ""
 
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
 
-    def until(self, text: str) -> None:
+    def shows(self, text: str) -> bool:
         """Read what the shell writes until `text` has come."""
         deadline = time.monotonic() + LIMIT_S
-        while text not in self._seen:
+        while text not in self.seen:
             ready, _, _ = select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, f"{text!r} has not come: {self._seen!r}"
-            self._seen += os.read(self._master, 4096).decode(errors="replace")
-        self._seen = self._seen.partition(text)[2]
+            if not ready:
+                return False
+            self.seen += os.read(self._master, 4096).decode(errors="replace")
+        self.seen = self.seen.partition(text)[2]
+        return True
 
     def close(self) -> None:
         self._process.kill()
@@ -108,33 +111,27 @@ class Terminal:
         os.close(self._master)
 
 
-@pytest.fixture
-def zsh(home: Path) -> Iterator[Terminal]:
-    if shutil.which("zsh") is None:
-        pytest.skip("zsh is not installed here")
-    terminal = Terminal(["zsh", "-f", "-i"], home)
-    terminal.type(f"PS1='ready> '; fpath+={home}/zsh; autoload -U compinit; compinit -u -D; print loa''ded\n")
-    terminal.until("loaded")
+@contextmanager
+def interactive(command: list[str], home: Path, preparation: str) -> Iterator[Terminal]:
+    """A shell that has loaded the completion."""
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed here")
+    terminal = Terminal(command, home)
+    terminal.type(f"{preparation}; echo loa''ded\n")
+    assert terminal.shows("loaded"), terminal.seen
     yield terminal
     terminal.close()
 
 
-@pytest.fixture
-def bash(home: Path) -> Iterator[Terminal]:
-    if shutil.which("bash") is None:
-        pytest.skip("bash is not installed here")
-    terminal = Terminal(["bash", "--norc", "-i"], home)
-    terminal.type(f"bind 'set enable-bracketed-paste off'; source {home}/bash/fabunit.bash; echo loa''ded\n")
-    terminal.until("loaded")
-    yield terminal
-    terminal.close()
+def test_tab_in_zsh(home: Path) -> None:
+    preparation = f"PS1='ready> '; fpath+={home}/zsh; autoload -U compinit; compinit -u -D"
+    with interactive(["zsh", "-f", "-i"], home, preparation) as zsh:
+        zsh.type("fabunit sta\t")
+        assert zsh.shows("fabunit status"), zsh.seen
 
 
-def test_tab_in_zsh(zsh: Terminal) -> None:
-    zsh.type("fabunit sta\t")
-    zsh.until("fabunit status")
-
-
-def test_tab_in_bash(bash: Terminal) -> None:
-    bash.type("fabunit printer test-\t")
-    bash.until("fabunit printer test-stop")
+def test_tab_in_bash(home: Path) -> None:
+    preparation = f"bind 'set enable-bracketed-paste off'; source {home}/bash/fabunit.bash"
+    with interactive(["bash", "--norc", "-i"], home, preparation) as bash:
+        bash.type("fabunit printer test-\t")
+        assert bash.shows("fabunit printer test-stop"), bash.seen
