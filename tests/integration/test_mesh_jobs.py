@@ -42,9 +42,9 @@ def plate(rig: Rig) -> bytes:
 
 
 def heavy() -> bytes:
-    """Seconds of work for the check, and seconds more for any slicer: 200,000 triangles that need no supports."""
+    """Seconds of work for the check, and seconds more for any slicer: 50,000 triangles that need no supports."""
     mesh = shapes.box(60, 60, 30)
-    for _ in range(7):
+    for _ in range(6):
         mesh = shapes.subdivided(mesh)
     return shapes.stl(mesh)
 
