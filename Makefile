@@ -3,6 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Many tests wait for a printer that takes its time: one more than two cores keeps both busy.
+WORKERS ?= 3
 # What a fresh Debian needs before pip can work: the interpreter's venv module.
 APT := python3 python3-venv
 
@@ -12,7 +14,7 @@ demo: $(VENV)/.runtime
 	$(BIN)/fabunit demo
 
 test: $(VENV)/.dev check bytecode
-	$(BIN)/pytest -n 2 -m "not slow and not corpus"
+	$(BIN)/pytest -n $(WORKERS) -m "not slow and not corpus"
 
 # Many kills, long noisy prints: minutes to hours, run by hand.
 test-long: $(VENV)/.dev

@@ -13,7 +13,7 @@ from typing import Any
 from agent.domain.errors import PortError
 from agent.printer.port import Port
 
-WAIT_S = 10.0
+WAIT_S = 30.0
 
 
 class Terminal:
