@@ -15,8 +15,8 @@ from tests.system.trial import LONG_MOVES, MOVES, PORT, SPEED, UNIT, Trial
 ROOT = Path(__file__).resolve().parents[2]
 MOST_EXPOSURE = 1.6
 WATCHDOG_S = 30.0
-# What the steps use besides the package: a slicer, a broker with its certificates, a shell's completion.
-_PROGRAMS = "python3 cura-engine curl mosquitto openssl bash-completion"
+# What the steps use besides the package: a slicer, a broker with its certificates, completion, sudo (in remedies).
+_PROGRAMS = "python3 cura-engine curl mosquitto openssl bash-completion sudo"
 
 
 _NETWORK = """import socket

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from installer.build_deb import Plan, build, version
 from installer.control import Target
+from tests.system.diagnosis import step_doctor
 from tests.system.life import (
     step_exposure,
     step_hang,
@@ -44,6 +45,7 @@ STEPS: dict[str, Step] = {
     "demo": step_demo,
     "setup": step_setup,
     "exposure": step_exposure,
+    "doctor": step_doctor,
     "sandbox": step_sandbox,
     "credentials": step_credentials,
     "restart": step_restart_and_kill,

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DaemonFacts:
-    """`status` and `learned` are the daemon's own documents; `failure` why there is no status. `unit` names it."""
+    """`status` and `learned` are the daemon's own documents; `failure` why there is no status. `unit` names it.
+
+    `start` is the command that starts its service.
+    """
 
     unit: str
+    start: str
     status: Mapping[str, Any] | None = None
     learned: Mapping[str, Any] | None = None
     failure: FabunitError | None = None
@@ -46,8 +50,7 @@ def _down(facts: DaemonFacts) -> Finding:
         "daemon",
         Level.ERROR,
         why,
-        f"sudo systemctl enable --now fabunit@{facts.unit}   "
-        f"(why it stopped: journalctl -u fabunit@{facts.unit} -n 50)",
+        f"{facts.start}   (why it stopped: journalctl -u fabunit@{facts.unit} -n 50)",
     )
 
 

@@ -21,6 +21,7 @@ from agent.ops.doctor import (
     programs,
     records,
     secrets,
+    service,
     slicers,
     trust,
     watchdog,
@@ -84,7 +85,10 @@ def examine(
         found += configuration.judge_profile(
             configuration.look_at_profile(unit.profile, paths.profiles_dirs())
         )
-    found += daemon.judge(daemon.DaemonFacts(name, status, subject.learned, subject.failure))
+    unit_file = service.look(name, subject.config, subject.root, run)
+    found += service.judge(unit_file)
+    start = unit_file.start_command
+    found += daemon.judge(daemon.DaemonFacts(name, start, status, subject.learned, subject.failure))
     found += broker.judge(subject.brokers)
     seen = port.look(_spec(unit, status), pid, subject.root)
     found += port.judge(seen)
@@ -97,7 +101,7 @@ def examine(
     found += filesystem.judge(filesystem.look(unit.state_dir, subject.root))
     found += machine.judge(machine.with_vcgencmd(read_host(unit.state_dir, subject.root), run))
     found += watchdog.judge(watchdog.look(subject.root, run))
-    found += exposure.judge(exposure.look(name, run))
+    found += exposure.judge(exposure.look(unit_file, run))
     found += records.judge(records.look(name, unit.state_dir, subject.root, run))
     if with_slicers:
         found += slicers.judge(slicers.look())

@@ -302,11 +302,12 @@ def status(**printer: Any) -> dict[str, Any]:
     }
 
 
+START = "sudo systemctl enable --now fabunit@mk3s"
 PROVEN = {"stop": {"parser": "proven", "latency_ms": 12.0, "tested": True}}
 
 
 def test_a_daemon_with_its_printer() -> None:
-    assert not bad(daemon.judge(daemon.DaemonFacts("mk3s", status(), PROVEN)))
+    assert not bad(daemon.judge(daemon.DaemonFacts("mk3s", START, status(), PROVEN)))
 
 
 @pytest.mark.parametrize(
@@ -357,18 +358,18 @@ def test_a_daemon_with_its_printer() -> None:
 def test_what_the_daemon_says(
     document: dict[str, Any], learned: dict[str, Any], check: str, level: Level, remedy: str
 ) -> None:
-    found = bad(daemon.judge(daemon.DaemonFacts("mk3s", document, learned)))
+    found = bad(daemon.judge(daemon.DaemonFacts("mk3s", START, document, learned)))
     assert set(found) == {check}
     assert found[check].level is level
     assert remedy in found[check].remedy
 
 
 def test_no_daemon() -> None:
-    found = bad(daemon.judge(daemon.DaemonFacts("mk3s", failure=NoDaemonError("no daemon at /x"))))
+    found = bad(daemon.judge(daemon.DaemonFacts("mk3s", START, failure=NoDaemonError("no daemon at /x"))))
     assert found["daemon"].level is Level.ERROR
-    assert "fabunit@mk3s" in found["daemon"].remedy
+    assert found["daemon"].remedy.startswith(f"{START}   (")
     denied = RefusedError("pi may not", code="denied", remedy="join the group fabunit")
-    found = bad(daemon.judge(daemon.DaemonFacts("mk3s", failure=denied)))
+    found = bad(daemon.judge(daemon.DaemonFacts("mk3s", START, failure=denied)))
     assert found["daemon"].remedy == "join the group fabunit"
 
 

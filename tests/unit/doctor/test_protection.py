@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.ops.doctor import exposure, hangup, watchdog
+from agent.ops.doctor import exposure, hangup, service, watchdog
 from agent.ops.doctor.finding import Finding, Level
 from tests.unit.test_systemd_unit import MOST_EXPOSURE
 
@@ -25,6 +25,7 @@ def saying(text: str | None) -> Callable[[Sequence[str]], str | None]:
     return lambda _command: text
 
 
+UNIT = service.ServiceFacts("mk3s", "loaded", "enabled", "30s")
 PI = watchdog.WatchdogFacts(is_pi=True, has_device=True, armed="14s")
 
 
@@ -72,13 +73,13 @@ def test_a_raspberry_pi_is_recognised(tmp_path: Path, boot: str) -> None:
 @pytest.mark.parametrize("said", [None, "", "System has not been booted with systemd"])
 def test_a_machine_without_systemd(tmp_path: Path, said: str | None) -> None:
     assert watchdog.look(tmp_path, saying(said)).armed is None
-    assert exposure.look("mk3s", saying(said)).score is None
-    assert exposure.judge(exposure.look("mk3s", saying(said))) == []
+    assert exposure.look(UNIT, saying(said)).score is None
+    assert exposure.judge(exposure.look(UNIT, saying(said))) == []
 
 
 def test_a_service_as_it_is_shipped() -> None:
     said = "  NAME  DESCRIPTION\n\n→ Overall exposure level for fabunit@mk3s.service: 1.3 OK 🙂"
-    facts = exposure.look("mk3s", saying(said))
+    facts = exposure.look(UNIT, saying(said))
     assert facts.score == 1.3
     assert not bad(exposure.judge(facts))
     assert exposure.MOST_EXPOSURE == MOST_EXPOSURE, "the unit's own test holds it to the same"
@@ -86,15 +87,19 @@ def test_a_service_as_it_is_shipped() -> None:
 
 def test_a_service_that_was_opened() -> None:
     said = "→ Overall exposure level for fabunit@mk3s.service: 9.2 UNSAFE 😨"
-    (found,) = bad(exposure.judge(exposure.look("mk3s", saying(said))))
+    (found,) = bad(exposure.judge(exposure.look(UNIT, saying(said))))
     assert found.level is Level.WARNING
     assert "9.2" in found.message
-    assert "sudo systemctl revert fabunit@mk3s" in found.remedy
+    assert found.remedy.startswith("systemctl cat fabunit@mk3s"), "it does not know who has opened it"
+    changed = replace(UNIT, added=("/etc/systemd/system/fabunit@.service.d/override.conf",))
+    (found,) = bad(exposure.judge(exposure.look(changed, saying(said))))
+    assert changed.added[0] in found.message
+    assert found.remedy == changed.restoring_command
 
 
 def test_the_installed_service_is_asked_about() -> None:
     asked: list[Sequence[str]] = []
-    exposure.look("mk3s", asked.append)
+    exposure.look(UNIT, asked.append)
     assert [list(command) for command in asked] == [
         ["systemd-analyze", "security", "--no-pager", "fabunit@mk3s.service"]
     ]
