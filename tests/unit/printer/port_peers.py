@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import select
 import socket
+import struct
 import time
 from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from agent.domain.errors import PortError
 from agent.printer.port import Port
 
 WAIT_S = 30.0
+ODD_RATE = 250_000
+# Linux asm-generic/termbits.h and ioctls.h.
+_TERMIOS2 = struct.Struct("4IB19s2I")
+_TCGETS2, _TCSETS2 = 0x802C542A, 0x402C542B
+_CBAUD, _BOTHER = 0o010017, 0o010000
 
 
 class Terminal:
@@ -38,6 +47,21 @@ class Terminal:
         if self.master >= 0:
             os.close(self.master)
             self.master = -1
+
+
+def takes_odd_rates() -> bool:
+    """Whether this system sets speeds that termios has no name for: Linux does, an emulator may not."""
+    master, slave = pty.openpty()
+    try:
+        values = list(_TERMIOS2.unpack(fcntl.ioctl(slave, _TCGETS2, bytes(_TERMIOS2.size))))
+        values[2], values[-2], values[-1] = values[2] & ~_CBAUD | _BOTHER, ODD_RATE, ODD_RATE
+        fcntl.ioctl(slave, _TCSETS2, _TERMIOS2.pack(*values))
+    except OSError:
+        return False
+    finally:
+        os.close(master)
+        os.close(slave)
+    return True
 
 
 def read_all(port: Port, size: int) -> bytes:
@@ -74,3 +98,8 @@ def connected() -> tuple[socket.socket, socket.socket]:
         client = socket.create_connection(listener.getsockname())
         server, _ = listener.accept()
     return server, client
+
+
+needs_odd_rates = pytest.mark.skipif(
+    not takes_odd_rates(), reason="this system sets only speeds termios has names for"
+)

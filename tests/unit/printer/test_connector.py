@@ -16,7 +16,7 @@ from agent.printer.dialects import by_name
 from agent.printer.handshake import Answered, bauds
 from agent.printer.transcript import Transcript
 from agent.printer.window import WindowSize
-from tests.unit.printer.port_peers import Terminal
+from tests.unit.printer.port_peers import Terminal, needs_odd_rates
 from tests.unit.printer.prepared_files import answered, profile
 from tests.unit.printer.sim_printer import SimPrinter
 
@@ -85,6 +85,7 @@ def test_a_port_that_is_not_there(tmp_path: Path) -> None:
     assert caught.value.code == "port_missing"
 
 
+@needs_odd_rates
 def test_silence_names_the_rates_that_were_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connector_module, "FIRST_PATIENCE_S", 0.05)
     monkeypatch.setattr(connector_module, "NEXT_PATIENCE_S", 0.05)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -46,8 +47,13 @@ class Store:
 
 
 def is_free(path: str) -> bool:
-    """Whether another program could take the port's lock."""
-    descriptor = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    """Whether another program could open the port and take its lock."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError as error:  # TIOCEXCL: only root of the machine is let past it
+        if error.errno != errno.EBUSY:
+            raise
+        return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -21,7 +21,15 @@ import serial
 from agent.domain.errors import PortError
 from agent.printer.port import TtyPort, adopt_port, open_port
 from agent.printer.port.holders import holders
-from tests.unit.printer.port_peers import WAIT_S, Terminal, connected, eventually, lost, read_all
+from tests.unit.printer.port_peers import (
+    WAIT_S,
+    Terminal,
+    connected,
+    eventually,
+    lost,
+    needs_odd_rates,
+    read_all,
+)
 
 
 @pytest.fixture
@@ -53,8 +61,11 @@ def test_reading_without_data_returns_at_once(terminal: Terminal) -> None:
     port.close()
 
 
-@pytest.mark.parametrize("baud", [9600, 115200, 230400, 250000, 500000, 1_000_000, 123_456])
-def test_odd_rates_survive_the_preparation(terminal: Terminal, baud: int) -> None:
+ODD_RATES = [pytest.param(rate, marks=needs_odd_rates) for rate in (250_000, 123_456)]
+
+
+@pytest.mark.parametrize("baud", [9600, 115200, 230400, 500000, 1_000_000, *ODD_RATES])
+def test_rates_survive_the_preparation(terminal: Terminal, baud: int) -> None:
     port = open_port(terminal.path, baud)
     assert port.baud == baud
     assert speeds(port.fileno()) == (baud, baud)
@@ -179,6 +190,7 @@ def test_dtr_of_an_unplugged_device_is_a_lost_port(
     port.close()
 
 
+@needs_odd_rates
 def test_adopting_keeps_what_came_meanwhile(terminal: Terminal) -> None:
     first = open_port(terminal.path, 250000)
     kept = os.dup(first.fileno())
@@ -265,9 +277,20 @@ def test_our_own_port_keeps_others_out(terminal: Terminal) -> None:
     port = open_port(terminal.path, 115200)
     with pytest.raises(serial.SerialException):
         serial.Serial(terminal.path, 115200, exclusive=True)
-    exclusive = fcntl.ioctl(port.fileno(), 0x80045440, bytes(4))  # TIOCGEXCL
-    assert struct.unpack("i", exclusive) == (1,)
     port.close()
+
+
+def test_our_own_port_is_closed_to_programs_that_ask_for_no_lock(terminal: Terminal) -> None:
+    port = open_port(terminal.path, 115200)
+    try:
+        exclusive = fcntl.ioctl(port.fileno(), 0x80045440, bytes(4))  # TIOCGEXCL
+    except OSError as error:
+        if error.errno not in (errno.ENOTTY, errno.ENOSYS):
+            raise
+        pytest.skip("this system does not know TIOCGEXCL")
+    finally:
+        port.close()
+    assert struct.unpack("i", exclusive) == (1,)
 
 
 def test_a_denied_port_names_the_group(monkeypatch: pytest.MonkeyPatch, terminal: Terminal) -> None:
@@ -308,6 +331,39 @@ def test_holders_of_a_made_up_proc(tmp_path: Path) -> None:
     (tmp_path / "proc" / "self").mkdir()
     found = holders(device, tmp_path / "proc")
     assert [(holder.pid, holder.program) for holder in found] == [(7, "octoprint")]
+
+
+def test_a_descriptor_that_outlived_its_name_space_is_recognised(tmp_path: Path) -> None:
+    """The kernel shows it without /dev: what it was opened through is gone."""
+    device = tmp_path / "dev" / "ttyUSB0"
+    device.parent.mkdir()
+    device.touch()
+    (tmp_path / "ttyUSB0").hardlink_to(device)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "ttyUSB0").touch()
+    for pid, program, target in (
+        (1, "systemd", device),
+        (7, "fabunit", tmp_path / "ttyUSB0"),
+        (8, "bash", tmp_path / "elsewhere" / "ttyUSB0"),
+        (9, "cat", tmp_path / "gone" / "ttyUSB0"),
+    ):
+        (tmp_path / "proc" / str(pid) / "fd").mkdir(parents=True)
+        (tmp_path / "proc" / str(pid) / "comm").write_text(f"{program}\n")
+        (tmp_path / "proc" / str(pid) / "fd" / "3").symlink_to(target)
+    found = holders(device, tmp_path / "proc")
+    assert [(holder.pid, holder.program) for holder in found] == [(7, "fabunit")], "systemd only keeps a copy"
+
+
+def test_the_pseudo_terminals_of_a_container_are_others(tmp_path: Path, terminal: Terminal) -> None:
+    """They have the same numbers and names as ours."""
+    for pid, target in ((7, Path(terminal.path)), (8, tmp_path / Path(terminal.path).name)):
+        (tmp_path / "proc" / str(pid) / "fd").mkdir(parents=True)
+        (tmp_path / "proc" / str(pid) / "fd" / "3").symlink_to(target)
+    try:
+        os.mknod(tmp_path / Path(terminal.path).name, 0o20600, Path(terminal.path).stat().st_rdev)
+    except PermissionError:
+        pytest.skip("only root makes devices")
+    assert [holder.pid for holder in holders(Path(terminal.path), tmp_path / "proc")] == [7]
 
 
 def test_a_tty_port_can_be_polled(terminal: Terminal) -> None:
