@@ -105,7 +105,7 @@ def step_credentials(trial: Trial) -> None:
 
 _TELL_VERSIONS = (
     "/opt/fabunit/current/bin/python -c 'import importlib.metadata as m; "
-    'print(", ".join(f"{n} {m.version(n)}" for n in ("click", "pydantic", "starlette", "numpy", "trimesh")))\''
+    'print(", ".join(f"{n} {m.version(n)}" for n in ("click", "pydantic", "h11", "numpy", "trimesh")))\''
 )
 
 
@@ -177,7 +177,9 @@ def _demand_refusal(machine: Machine) -> None:
     """It is really this password that opens the broker."""
     machine.run(f"cp {_CREDENTIAL} /root/right && printf wrong > {_CREDENTIAL} && systemctl restart {UNIT}")
     machine.until(
-        lambda: "refused" in _problem(machine), f"a wrong password is refused: {_problem(machine)}", 60
+        lambda: "the broker refuses this unit" in _problem(machine),
+        "a wrong password is refused, and told",
+        60,
     )
     machine.run(f"cat /root/right > {_CREDENTIAL} && rm /root/right && systemctl restart {UNIT}")
     _until_online(machine)
