@@ -127,7 +127,7 @@ class PrintSteps:
         running.result()
 
     async def _arm(self, link: PrinterLink) -> None:
-        """Set the firmware's dead-man timer, or set it anew. Only in a session of the host."""
+        """Set the firmware's dead-man timer, or set it anew. Only while the line numbers are the host's own."""
         length_s = await self._dead_man_s(link)
         if length_s:
             await self._command(link, dead_man.command(length_s))
