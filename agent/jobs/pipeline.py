@@ -19,7 +19,7 @@ from agent.jobs.queue import Queue
 from agent.jobs.salvage_desk import demand_part, plan_for, proposal_for
 from agent.jobs.stages.fetch import FetchStage
 from agent.jobs.stages.print_ import PrintStage
-from agent.jobs.stages.verify import Gate
+from agent.jobs.stages.verify import Gate, Gatehouse
 from agent.storage.artefacts import ArtefactStore
 from agent.storage.prepared import PreparedShelf
 
@@ -57,9 +57,8 @@ class Pipeline:
         self._profile_digest = profile_digest
         self._is_auto_start = is_auto_start
         shelf = PreparedShelf(store.prepared_dir)
-        self._preparation = Preparation(
-            queue, store, shelf, gate, profile_digest=profile_digest, meshes=meshes, fetch=fetch
-        )
+        house = Gatehouse(queue, store, shelf, gate, profile_digest)
+        self._preparation = Preparation(house, meshes=meshes, fetch=fetch)
         self._print = PrintStage(
             queue, shelf, driver, contact, gate_version=gate_version, is_ejecting=is_ejecting
         )

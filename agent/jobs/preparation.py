@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +16,9 @@ from agent.domain.job import Job, JobState
 from agent.jobs.machine import Trigger
 from agent.jobs.mesh_formats import MESH_FORMATS, is_mesh
 from agent.jobs.meshes import Meshes
-from agent.jobs.queue import Queue, References
+from agent.jobs.queue import References
 from agent.jobs.stages.fetch import FetchStage
-from agent.jobs.stages.verify import Gate, VerifyStage
-from agent.storage.artefacts import ArtefactStore
-from agent.storage.prepared import PreparedShelf
+from agent.jobs.stages.verify import Gate, Gatehouse, VerifyStage
 
 if TYPE_CHECKING:
     from agent.jobs.stages.mesh import Preparing
@@ -52,29 +50,17 @@ class Preparation:
     """
 
     def __init__(
-        self,
-        queue: Queue,
-        store: ArtefactStore,
-        shelf: PreparedShelf,
-        gate: Gate,
-        *,
-        profile_digest: str,
-        meshes: Meshes | None = None,
-        fetch: FetchStage | None = None,
+        self, house: Gatehouse, *, meshes: Meshes | None = None, fetch: FetchStage | None = None
     ) -> None:
-        self._queue = queue
-        self._store = store
-        self._shelf = shelf
-        self._profile_digest = profile_digest
+        self._queue = house.queue
+        self._store = house.store
+        self._shelf = house.shelf
+        self._profile_digest = house.profile_digest
         self._meshes = meshes
         self._fetch = fetch
-        turns = self._in_turns(gate)
+        turns = self._in_turns(house.gate)
         self._verify = VerifyStage(
-            queue,
-            store,
-            shelf,
-            meshes.gate(turns) if meshes is not None else turns,
-            profile_digest=profile_digest,
+            replace(house, gate=meshes.gate(turns) if meshes is not None else turns),
             make_room=lambda: self._make_room(own_verifications=1),
         )
         if fetch is not None:

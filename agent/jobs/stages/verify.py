@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +31,23 @@ _WORKED_ON = frozenset({JobState.VERIFYING})
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Gatehouse:
+    """The gate, where its files come from and go to; `profile_digest` is that of the printer it judges for."""
+
+    queue: Queue
+    store: ArtefactStore
+    shelf: PreparedShelf
+    gate: Gate
+    profile_digest: str
+
+
 class VerifyStage:
     """Takes a job from `received`, or an interrupted `verifying`, to `ready` or to its refusal."""
 
-    def __init__(
-        self,
-        queue: Queue,
-        store: ArtefactStore,
-        shelf: PreparedShelf,
-        gate: Gate,
-        *,
-        profile_digest: str,
-        make_room: Callable[[], Awaitable[None]],
-    ) -> None:
-        self._queue = queue
-        self._store = store
-        self._shelf = shelf
-        self._gate = gate
-        self._profile_digest = profile_digest
+    def __init__(self, house: Gatehouse, *, make_room: Callable[[], Awaitable[None]]) -> None:
+        self._house = house
+        self._queue = house.queue
         self._make_room = make_room
 
     async def run(self, job: Job) -> None:
@@ -82,14 +82,14 @@ class VerifyStage:
         return await self._check(job)
 
     async def _check(self, job: Job) -> Verdict:
-        path = self._store.path(job.artefact_sha256)
+        path = self._house.store.path(job.artefact_sha256)
         if not path.is_file():
             return JobEvent(
                 Trigger.FAILED, Reason.ARTEFACT_LOST, "the file is not on disk any more: add it again"
             )
-        verdict = self._judged(job, await self._gate(job, path))
+        verdict = self._judged(job, await self._house.gate(job, path))
         if isinstance(verdict, Prepared):
-            await self._shelf.save(verdict)
+            await self._house.shelf.save(verdict)
         return verdict
 
     def _judged(self, job: Job, prepared: Prepared) -> Verdict:
@@ -97,7 +97,7 @@ class VerifyStage:
             return JobEvent(
                 Trigger.FAILED, Reason.HASH_MISMATCH, "the file on disk is not the file that was added"
             )
-        if prepared.profile_digest != self._profile_digest:
+        if prepared.profile_digest != self._house.profile_digest:
             return JobEvent(Trigger.FAILED, Reason.GATE_CRASHED, "the gate checked against another profile")
         errors = [finding for finding in prepared.findings if finding.severity is Severity.ERROR]
         if errors:

@@ -16,6 +16,7 @@ from agent.jobs.meshes import Gate, Meshes, MeshSettings
 from agent.jobs.orders import OrderOptions
 from agent.jobs.preparation import Preparation
 from agent.jobs.queue import Queue
+from agent.jobs.stages.verify import Gatehouse
 from agent.slicing.failure import SliceError, SliceFailure
 from agent.storage.artefacts import ArtefactStore
 from agent.storage.prepared import PreparedShelf
@@ -85,9 +86,8 @@ class Rig:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Preparation]:
-        preparation = Preparation(
-            self.queue, self.store, self.shelf, self.gate, profile_digest=PROFILE, meshes=self.meshes
-        )
+        house = Gatehouse(self.queue, self.store, self.shelf, self.gate, PROFILE)
+        preparation = Preparation(house, meshes=self.meshes)
         task = asyncio.create_task(preparation.run())
         try:
             yield preparation
