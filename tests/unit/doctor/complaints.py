@@ -1,0 +1,10 @@
+"""What a check complains about."""
+
+from __future__ import annotations
+
+from agent.ops.doctor.finding import Finding, Level
+
+
+def bad(findings: list[Finding]) -> dict[str, Finding]:
+    """Return the findings that are not fine, by their check."""
+    return {finding.check: finding for finding in findings if finding.level is not Level.OK}
