@@ -9,7 +9,7 @@ import click
 
 from agent.cli.session import Session, local_command
 from agent.cli.wording import facts, printable, table
-from agent.domain.errors import ConfigError, RefusedError, UsageError
+from agent.domain.errors import ConfigError, RefusedError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from agent.slicing.preset_file import PresetFile
@@ -200,23 +200,28 @@ def _show_presets(session: Session, file: PresetFile) -> None:
 def _import(file: PresetFile, wanted: dict[str, str | None]) -> dict[str, tuple[str, Imported]]:
     """Return folder → (suggested name, profile)."""
     from agent.slicing.preset_import import import_material, import_printer, import_quality
+    from agent.slicing.preset_values import SETTINGS_ABSENT
 
     readers = {"printer": ("printers", import_printer), "filament": ("materials", import_material),
                "print": ("qualities", import_quality)}  # fmt: skip
     found: dict[str, tuple[str, Imported]] = {}
-    problems: list[str] = []
+    absent: list[ConfigError] = []
     for kind, (folder, read) in readers.items():
         preset = wanted[kind]
-        if preset is not None:
-            found[folder] = (preset, read(file.resolved(kind, preset), preset))
-        elif file.flat and not any(wanted.values()):
-            stem = Path(file.source).stem
-            try:
-                found[folder] = (stem, read(file.flat, stem))
-            except ConfigError as error:
-                problems.append(error.message)
+        if preset is None and (not file.flat or any(wanted.values())):
+            continue
+        settings = file.flat if preset is None else file.resolved(kind, preset)
+        name = preset or Path(file.source).stem
+        try:
+            found[folder] = (name, read(settings, name))
+        except ConfigError as error:
+            # An export of one kind is no mistake; a value that cannot be used is.
+            if error.code != SETTINGS_ABSENT or preset is not None:
+                raise ConfigError(f"{file.source}: {error.message}", remedy=error.remedy) from None
+            absent.append(error)
     if not found:
-        raise ConfigError("; ".join(problems) or f"{file.source}: nothing to import")
+        told = "; ".join(error.message for error in absent) or "nothing to import"
+        raise ConfigError(f"{file.source}: {told}", remedy=absent[0].remedy if absent else "")
     return found
 
 
@@ -236,19 +241,30 @@ def _write(
                 f"{chosen!r} is no profile name", remedy="use --name with letters, digits and '-'"
             )
         path = target / folder / f"{chosen}.toml"
+        if path.exists() and not force and not dry_run:
+            raise RefusedError(f"{path} exists", remedy="use --force to write over it, or --name")
         heading = (
             f"Imported from {printable(suggested)}. Check temperatures, limits and scripts before printing."
         )
         text = toml_text(imported.document, heading)
-        if not dry_run:
-            if path.exists() and not force:
-                raise RefusedError(f"{path} exists", remedy="use --force to write over it, or --name")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
         results.append(
             {"kind": folder, "name": chosen, "path": str(path), "left_out": imported.left_out, "toml": text}
         )
+    if not dry_run:
+        _save(results)
     return results
+
+
+def _save(results: list[dict[str, Any]]) -> None:
+    for result in results:
+        path = Path(result["path"])
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(result["toml"], encoding="utf-8")
+        except OSError as error:
+            raise StorageError(
+                f"{path}: cannot be written: {error.strerror}", remedy="check its owner, or name another --to"
+            ) from None
 
 
 def _own_dir() -> Path:

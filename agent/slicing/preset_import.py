@@ -6,9 +6,8 @@ macro that has no counterpart is left out and named.
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,15 +15,17 @@ from agent.domain.artefact import Severity
 from agent.domain.errors import ConfigError
 from agent.gcode.rules import Origin, judge
 from agent.slicing.engine_keys import PRUSASLICER_KEYS, check_prusaslicer
+from agent.slicing.figures import MOST_C
 from agent.slicing.material import MaterialDocument
+from agent.slicing.preset_values import SETTINGS_ABSENT, Figure, ImportedTables, PresetValues
 from agent.slicing.printer_document import ProfileDocument
 from agent.slicing.profiles import to_profile
 from agent.slicing.quality import QualityDocument
 from agent.slicing.script_text import SLICE_PLACEHOLDERS, check_script
-from agent.toml_document import TomlDocument
 from agent.toml_validation import validate
 
 _MAX_SCRIPT_LINES = 100
+_WINDOW_C = 15.0  # a filament's window is not in PrusaSlicer's files: this far around what it is printed at
 _SCRIPT_WORDS = {
     "first_layer_temperature": "first_nozzle",
     "temperature": "nozzle",
@@ -47,55 +48,19 @@ class Imported:
     left_out: list[str] = field(default_factory=list)
 
 
-class _Source:
-    """Settings read by key; remembers what was read."""
-
-    def __init__(self, settings: Mapping[str, str]) -> None:
-        self.settings = settings
-        self.used: set[str] = set()
-
-    def text(self, key: str) -> str | None:
-        """Return the first entry of a value; lists have one entry per extruder."""
-        value = self.settings.get(key)
-        if value is None:
-            return None
-        self.used.add(key)
-        return re.split(r"[,;]", value)[0].strip().strip('"')
-
-    def number(self, key: str, whole: float | None = None) -> float | None:
-        """Return a number; a percentage is one of `whole`, or the figure itself."""
-        text = self.text(key)
-        if not text or text == "nil":
-            return None
-        try:
-            value = float(text.rstrip("%"))
-        except ValueError:
-            return None
-        if not math.isfinite(value):
-            return None
-        return value * whole / 100 if text.endswith("%") and whole is not None else value
-
-    def flag(self, key: str) -> bool | None:
-        """Return a switch."""
-        text = self.text(key)
-        return None if text is None else text not in ("0", "", "false")
-
-
 def import_printer(settings: Mapping[str, str], title: str) -> Imported:
-    """Return a printer profile. ConfigError when the bed or the limits are missing."""
-    source = _Source(settings)
-    width, depth = _bed(settings.get("bed_shape", ""))
-    source.used.add("bed_shape")
-    height = source.number("max_print_height") or 0.0
-    if not (width and depth and height):
-        raise ConfigError(
-            "bed_shape and max_print_height are needed to know the printer",
-            remedy="export the printer's settings",
-        )
-    left_out: list[str] = []
+    """Return a printer profile. ConfigError for a bad value, with SETTINGS_ABSENT where no printer is described."""
+    source = PresetValues(settings)
+    bed, height = source.bed(), source.above_zero("max_print_height", "a height in mm above 0")
+    if bed is None or height is None:
+        raise _absent(settings, "printer", "bed_shape", "max_print_height")
+    width, depth = bed
+    nozzle_mm = source.above_zero("nozzle_diameter", "a diameter in mm above 0")
+    flavour = source.text("gcode_flavor")
+    left_out = _unknown("gcode_flavor", flavour, _FLAVOURS)
     document: dict[str, Any] = {
         "title": title[:80],
-        "geometry": {"volume_mm": [width, depth, height], "nozzle_mm": source.number("nozzle_diameter") or 0.4},
+        "geometry": {"volume_mm": [width, depth, height], "nozzle_mm": nozzle_mm or 0.4},
         # PrusaSlicer does not know what a hotend bears; these ceilings suit the most delicate ones.
         "heaters": {"hotend": {"max_c": 250}, "bed": {"max_c": 100}},
         "motion": _motion(source),
@@ -104,7 +69,7 @@ def import_printer(settings: Mapping[str, str], title: str) -> Imported:
             retract_speed_mm_s=source.number("retract_speed"),
         ),
         "slicing": _some(
-            flavour=_FLAVOURS.get(source.text("gcode_flavor") or "", "marlin2"),
+            flavour=_FLAVOURS.get(flavour or "", "marlin2"),
             retract_mm=source.number("retract_length"),
             retract_speed_mm_s=source.number("retract_speed"),
             lift_mm=source.number("retract_lift"),
@@ -125,14 +90,12 @@ def import_printer(settings: Mapping[str, str], title: str) -> Imported:
 
 
 def import_material(settings: Mapping[str, str], title: str) -> Imported:
-    """Return a material. ConfigError when it has no temperature."""
-    source = _Source(settings)
-    nozzle = source.number("temperature")
-    if not nozzle:
-        raise ConfigError(
-            "temperature is needed to know the material", remedy="export the filament's settings"
-        )
-    first = source.number("first_layer_temperature")
+    """Return a material. ConfigError for a bad value, with SETTINGS_ABSENT where no filament is described."""
+    source = PresetValues(settings)
+    nozzle = source.above_zero("temperature", "°C above 0")
+    if nozzle is None:
+        raise _absent(settings, "material", "temperature")
+    first = source.number("first_layer_temperature", "°C") or None
     family = re.sub(r"[^A-Z0-9+-]", "", (source.text("filament_type") or "PLA").upper())[:16] or "PLA"
     fans = sorted((source.number("min_fan_speed") or 0.0, source.number("max_fan_speed") or 0.0))
     flow = source.number("extrusion_multiplier")
@@ -143,16 +106,17 @@ def import_material(settings: Mapping[str, str], title: str) -> Imported:
             nozzle_c=nozzle, first_nozzle_c=first, bed_c=source.number("bed_temperature"),
             first_bed_c=source.number("first_layer_bed_temperature"),
             chamber_c=source.number("chamber_temperature"),
-            nozzle_min_c=min(nozzle, first or nozzle) - 15, nozzle_max_c=max(nozzle, first or nozzle) + 15,
+            nozzle_min_c=_beside(min(nozzle, first or nozzle), -_WINDOW_C),
+            nozzle_max_c=_beside(max(nozzle, first or nozzle), _WINDOW_C),
         ),
         "filament": _some(
             density_g_cm3=source.number("filament_density") or 1.24,
-            flow_percent=None if flow is None else round(100 * flow, 3),
+            flow_percent=None if flow is None else flow.turned_into(round(100 * flow, 3)),
             max_flow_mm3_s=source.number("filament_max_volumetric_speed") or None,
         ),
         "cooling": _some(
             fan_min_percent=fans[0], fan_max_percent=fans[1], bridge_percent=source.number("bridge_fan_speed"),
-            off_layers=_whole(source.number("disable_fan_first_layers")),
+            off_layers=source.count("disable_fan_first_layers"),
             short_layer_s=source.number("slowdown_below_layer_time"),
             min_speed_mm_s=source.number("min_print_speed"),
         ),
@@ -161,51 +125,53 @@ def import_material(settings: Mapping[str, str], title: str) -> Imported:
 
 
 def import_quality(settings: Mapping[str, str], title: str) -> Imported:
-    """Return a quality. ConfigError when it has no layer height."""
-    source = _Source(settings)
-    height = source.number("layer_height")
-    if not height:
-        raise ConfigError("layer_height is needed to know the quality", remedy="export the print settings")
+    """Return a quality. ConfigError for a bad value, with SETTINGS_ABSENT where no print is described."""
+    source = PresetValues(settings)
+    height = source.above_zero("layer_height", "a height in mm above 0")
+    if height is None:
+        raise _absent(settings, "quality", "layer_height")
     inner = source.number("perimeter_speed")
     infill = source.number("infill_speed")
-    solid = source.number("solid_infill_speed", infill)
+    solid = source.share("solid_infill_speed", infill)
     seam, fill = source.text("seam_position"), source.text("fill_pattern")
     brim = source.number("brim_width")
     threshold = source.number("support_material_threshold")
     document = {
         "title": title[:80],
-        "layers": _some(height_mm=height, first_mm=source.number("first_layer_height", height)),
+        "layers": _some(height_mm=height, first_mm=source.share("first_layer_height", height)),
         "shell": _some(
-            walls=_whole(source.number("perimeters")), top_layers=_whole(source.number("top_solid_layers")),
-            bottom_layers=_whole(source.number("bottom_solid_layers")), seam=seam if seam in _SEAMS else None,
+            walls=source.count("perimeters"), top_layers=source.count("top_solid_layers"),
+            bottom_layers=source.count("bottom_solid_layers"), seam=seam if seam in _SEAMS else None,
             min_thickness_mm=source.number("top_solid_min_thickness"),
             elephant_foot_mm=source.number("elefant_foot_compensation"),
         ),
-        "infill": _some(percent=source.number("fill_density"), pattern=_FILLS.get(fill or "")),
+        "infill": _some(percent=source.percent("fill_density"), pattern=_FILLS.get(fill or "")),
         "speeds": _some(
-            outer_wall_mm_s=source.number("external_perimeter_speed", inner) or None, inner_wall_mm_s=inner or None,
+            outer_wall_mm_s=source.share("external_perimeter_speed", inner) or None, inner_wall_mm_s=inner or None,
             infill_mm_s=infill or None, solid_mm_s=solid or None,
-            top_mm_s=source.number("top_solid_infill_speed", solid) or None,
+            top_mm_s=source.share("top_solid_infill_speed", solid) or None,
             bridge_mm_s=source.number("bridge_speed") or None,
             support_mm_s=source.number("support_material_speed") or None,
-            first_layer_mm_s=source.number("first_layer_speed", inner) or None,
+            first_layer_mm_s=source.share("first_layer_speed", inner) or None,
         ),
         "support": _some(
-            enabled=source.flag("support_material"), overhang_deg=None if not threshold else 90 - threshold,
+            enabled=source.flag("support_material"),
+            overhang_deg=threshold.turned_into(90 - threshold) if threshold else None,
             from_bed_only=source.flag("support_material_buildplate_only"),
             gap_mm=source.number("support_material_contact_distance"),
         ),
         "adhesion": _some(
-            kind="brim" if brim else None, brim_mm=brim or None, skirt_lines=_whole(source.number("skirts")),
+            kind="brim" if brim else None, brim_mm=brim or None, skirt_lines=source.count("skirts"),
             skirt_gap_mm=source.number("skirt_distance"),
         ),
     }  # fmt: skip
-    return _finished(document, source, [], QualityDocument)
+    left_out = [*_unknown("seam_position", seam, _SEAMS), *_unknown("fill_pattern", fill, _FILLS)]
+    return _finished(document, source, left_out, QualityDocument)
 
 
 def _finished(
     document: dict[str, Any],
-    source: _Source,
+    source: PresetValues,
     left_out: list[str],
     model: type[ProfileDocument | MaterialDocument | QualityDocument],
 ) -> Imported:
@@ -224,11 +190,11 @@ def _finished(
     document = {key: value for key, value in document.items() if value != {}}
     if kept:
         document["engine"] = {"prusaslicer": kept}
-    validate(TomlDocument("imported settings", document, {}), model)
+    validate(ImportedTables.of(document), model)
     return Imported(document, left_out)
 
 
-def _motion(source: _Source) -> dict[str, Any]:
+def _motion(source: PresetValues) -> dict[str, Any]:
     limits: dict[str, dict[str, float]] = {"max_feedrate": {}, "max_acceleration": {}, "max_jerk": {}}
     for name, figures in limits.items():
         for axis in "xyze":
@@ -243,18 +209,6 @@ def _motion(source: _Source) -> dict[str, Any]:
         "max_acceleration_mm_s2": usual_push | limits["max_acceleration"],
         "jerk_mm_s": usual_jerk | limits["max_jerk"],
     }
-
-
-def _bed(shape: str) -> tuple[float, float]:
-    """Return width and depth of a bed with its corner at the origin."""
-    points = re.findall(r"(-?[\d.]+)x(-?[\d.]+)", shape)
-    try:
-        xs, ys = [float(x) for x, _ in points], [float(y) for _, y in points]
-    except ValueError:
-        return 0.0, 0.0
-    if not points or min(xs) < 0 or min(ys) < 0:
-        return 0.0, 0.0
-    return max(xs), max(ys)
 
 
 def _script(text: str) -> tuple[list[str], list[str]]:
@@ -278,7 +232,7 @@ def _script(text: str) -> tuple[list[str], list[str]]:
 def _drop_refused(document: dict[str, Any], left_out: list[str]) -> None:
     """Leave out script lines that the gate would refuse in every sliced file."""
     probe = {key: value for key, value in document.items() if key != "scripts"}
-    profile = to_profile("imported", validate(TomlDocument("imported settings", probe, {}), ProfileDocument))
+    profile = to_profile("imported", validate(ImportedTables.of(probe), ProfileDocument))
     for name, lines in document["scripts"].items():
         kept: list[str] = []
         for line in lines:
@@ -294,8 +248,26 @@ def _some(**values: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)
+def _unknown(key: str, word: str | None, known: Container[str]) -> list[str]:
+    """Return what to tell about a word that has no counterpart here; the profile's default takes its place."""
+    return [f"{key}: {word[:40]}"] if word and word not in known else []
+
+
+def _beside(figure: Figure, delta: float) -> Figure:
+    return figure.turned_into(min(max(0.0, figure + delta), MOST_C))
+
+
+def _absent(settings: Mapping[str, str], kind: str, *needed: str) -> ConfigError:
+    """Return the error for what a profile of this kind cannot do without."""
+    missing = [key for key in needed if key not in settings]
+    empty = [key for key in needed if key in settings and not settings[key].strip()]
+    told = " and ".join([*missing, *empty]) or " and ".join(needed)
+    is_other_kind = len(missing) == len(needed)
+    return ConfigError(
+        f"no {kind} in these settings: {told} {'has' if len(missing + empty) == 1 else 'have'} no value",
+        code=SETTINGS_ABSENT if is_other_kind else None,
+        remedy="export all settings from PrusaSlicer: File, Export, Export Config",
+    )
 
 
 _MACHINE = re.compile(

@@ -137,3 +137,53 @@ def test_the_largest_picture_can_be_taken_out(home: Path) -> None:
     none = call(analyse, source, "--thumbnail", target)
     assert isinstance(none.exception, FabunitError)
     assert none.exception.code == "no_thumbnail"
+
+
+FLAT = {
+    "bed_shape": "0x0,220x0,220x220,0x220", "max_print_height": "250", "temperature": "210", "layer_height": "0.2",
+}  # fmt: skip
+
+
+def flat(home: Path, **changed: str | None) -> Path:
+    source = home / "mine.ini"
+    settings = {**FLAT, **changed}
+    source.write_text("".join(f"{key} = {value}\n" for key, value in settings.items() if value is not None))
+    return source
+
+
+@pytest.mark.parametrize("key", sorted(FLAT))
+def test_an_export_with_a_bad_value_is_refused_as_a_whole(key: str, home: Path) -> None:
+    found = call(profile, "import", flat(home, **{key: "gar bage"}))
+    assert isinstance(found.exception, FabunitError)
+    assert found.exception.exit_code == 2
+    assert found.exception.message.startswith(f"{home / 'mine.ini'}: {key} = 'gar bage'")
+    assert key in found.exception.remedy
+    assert not (home / "conf" / "profiles").exists()
+
+
+def test_an_export_of_one_kind_gives_that_kind(home: Path) -> None:
+    source = flat(home, bed_shape=None, max_print_height=None, layer_height=None)
+    done = call(profile, "import", source, "--json")
+    assert [item["kind"] for item in json.loads(done.output)["imported"]] == ["materials"]
+
+
+def test_an_export_of_something_else_says_what_is_missing(home: Path) -> None:
+    source = home / "odd.ini"
+    source.write_text("colour = blue\n")
+    found = call(profile, "import", source)
+    assert isinstance(found.exception, FabunitError)
+    assert found.exception.exit_code == 2
+    assert found.exception.message.startswith(f"{source}: no printer in these settings")
+    assert "Export Config" in found.exception.remedy
+
+
+def test_nothing_is_written_when_one_of_them_is_there_already(home: Path) -> None:
+    taken = home / "conf" / "profiles" / "qualities" / "mine.toml"
+    taken.parent.mkdir(parents=True)
+    taken.write_text("title = 'mine'\n")
+    found = call(profile, "import", flat(home))
+    assert isinstance(found.exception, FabunitError)
+    assert found.exception.exit_code == 4
+    assert "--force" in found.exception.remedy
+    assert taken.read_text() == "title = 'mine'\n"
+    assert not (home / "conf" / "profiles" / "printers").exists()
