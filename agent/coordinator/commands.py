@@ -7,9 +7,6 @@ again. An emergency stop is the exception: it acts first and is written down the
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,7 +16,15 @@ import structlog
 from agent.coordinator.actions import Actions, Result
 from agent.coordinator.answers import Answers
 from agent.coordinator.command_args import parse_args
-from agent.coordinator.command_pace import MOST_WAIT_S, PER_S, command_pace, may_be_stop, refusal_pace
+from agent.coordinator.command_memory import CommandMemory, digest_of, is_volatile
+from agent.coordinator.command_pace import (
+    BURST,
+    MOST_WAIT_S,
+    PER_S,
+    command_pace,
+    may_be_stop,
+    refusal_pace,
+)
 from agent.coordinator.documents import (
     Answer,
     AnswerKind,
@@ -33,17 +38,13 @@ from agent.coordinator.documents import (
 from agent.coordinator.messages import Incoming
 from agent.coordinator.timing import CoordinatorClock, Timeliness, Window, judge
 from agent.domain.errors import FabunitError, RefusedError
-from agent.storage import commands as command_rows
 from agent.storage.clock import Clock
 from agent.storage.database import Database
 
 # Homing or heating waits for the printer's answer; nothing else takes long.
 RUN_TIMEOUT_S = 120.0
-# A flood of commands is refused, not collected.
-MAX_WAITING = 50
-# Commands that change nothing but the link itself are remembered in memory only: they are harmless twice.
-_VOLATILE = frozenset({CommandName.WATCH, CommandName.REBIRTH, CommandName.RESEND, CommandName.IDENTIFY})
-_KEPT_VOLATILE = 200
+# What the pace lets through at once may wait behind a command that takes long, such as homing; more is refused.
+MAX_WAITING = BURST
 # A flood is told of in the log this often.
 _TELL_EVERY_S = 60.0
 
@@ -63,6 +64,7 @@ class CommandVerifier(Protocol):
 class _Order:
     command: Command
     args: Document
+    window: Window
     reply: Reply
 
 
@@ -89,7 +91,7 @@ class Commands:
         coordinator_clock: CoordinatorClock,
     ) -> None:
         self._actions = actions
-        self._database = database
+        self._memory = CommandMemory(database)
         self._clock = clock
         self._answers = answers
         self._verifier = verifier
@@ -97,7 +99,6 @@ class Commands:
         self._time = coordinator_clock
         self._waiting: asyncio.Queue[_Order] = asyncio.Queue()
         self._pending: dict[str, _Pending] = {}
-        self._volatile: OrderedDict[str, Answer] = OrderedDict()
         self._pace = command_pace()
         self._refusal_pace = refusal_pace()
         self._unanswered = 0
@@ -117,7 +118,7 @@ class Commands:
             self._refuse(reply, self._answers.refused(AnswerKind.COMMAND, error))
             return
         try:
-            args = self._admitted(command, message)
+            args, window = self._admitted(command, message)
         except DocumentError as error:
             failed = self._failed(command, error)
             problems = self._answers.malformed(AnswerKind.COMMAND, error).problems
@@ -131,14 +132,18 @@ class Commands:
             return
         wait_s = self._pace.wait_s(asyncio.get_running_loop().time())
         if wait_s is None:
-            self._refuse(reply, self._busy(command))
+            detail = (
+                f"more than {PER_S:g} commands a second, and those of the last {MOST_WAIT_S:g} s still wait"
+            )
+            self._refuse(reply, self._busy(command, detail))
             return
         if wait_s:
             await asyncio.sleep(wait_s)
-        await self._enqueue(_Order(command, args, reply))
+        await self._enqueue(_Order(command, args, window, reply))
 
     async def run(self) -> None:
         """Carry out commands until cancelled. Raises StorageError."""
+        await self._memory.open()
         while True:
             order = await self._waiting.get()
             await self._carry_out(order)
@@ -158,8 +163,8 @@ class Commands:
             self._told_s = now
             _log.warning("command_flood", unanswered=self._unanswered, code=answer.code)
 
-    def _admitted(self, command: Command, message: Incoming) -> Document:
-        """Return the checked arguments. Raises RefusedError for what is unknown, denied or late."""
+    def _admitted(self, command: Command, message: Incoming) -> tuple[Document, Window]:
+        """Return the checked arguments, and the command's time. Raises RefusedError if unknown, denied or late."""
         name = command.command
         if not self._actions.knows(name):
             raise RefusedError(f"there is no command {name!r}", code="unknown_command")
@@ -175,32 +180,41 @@ class Commands:
         self._time.hear(command.sent, stamp)
         deadline_ms = None if message.expiry_s is None else stamp.mono_ms + message.expiry_s * 1000
         window = Window(None, command.expires, deadline_ms, stamp.boot)
-        timeliness = judge(window, self._time.now(stamp))
+        self._demand_time(command, window)
+        return parse_args(name, command.args), window
+
+    def _demand_time(self, command: Command, window: Window) -> None:
+        """Raise RefusedError for a command that is late, or may be."""
+        timeliness = judge(window, self._time.now(self._clock.stamp()))
         if timeliness is Timeliness.LATE:
-            raise RefusedError(f"the command expired at {command.expires} ms", code="expired")
-        if timeliness is Timeliness.UNKNOWN and name != CommandName.STOP:
+            raise RefusedError(_told_late(window), code="expired")
+        if timeliness is Timeliness.UNKNOWN and command.command != CommandName.STOP:
             raise RefusedError(
                 "this unit's clock is not set: whether the command is still valid cannot be told",
                 code="clock_unknown",
                 remedy="send it with an MQTT message expiry, or with `sent`",
             )
-        return parse_args(name, command.args)
 
     async def _enqueue(self, order: _Order) -> None:
         command = order.command
-        digest = _digest(command)
+        digest = digest_of(command)
         pending = self._pending.get(command.cmd_id)
         if pending is not None:
             order.reply(pending.answer if pending.digest == digest else self._reused(command))
             return
         if len(self._pending) >= MAX_WAITING:
-            self._refuse(order.reply, self._busy(command))
+            detail = f"{MAX_WAITING} commands wait to be carried out"
+            self._refuse(order.reply, self._busy(command, detail))
             return
         accepted = self._answer(command, AnswerStatus.ACCEPTED)
         # Before the first await: the same command may be delivered twice within one turn of the loop.
         self._pending[command.cmd_id] = _Pending(digest, accepted)
+        is_new = self._memory.is_new(command.cmd_id)
+        if is_new:
+            # The disk is not waited for: until the note is there the broker keeps the command, and delivers it again.
+            order.reply(accepted)
         try:
-            known = await self._known(command)
+            known = await self._known(command, digest)
         except BaseException:
             del self._pending[command.cmd_id]
             raise
@@ -208,17 +222,15 @@ class Commands:
             del self._pending[command.cmd_id]
             order.reply(known)
             return
-        order.reply(accepted)
+        if not is_new:
+            order.reply(accepted)
         self._waiting.put_nowait(order)
 
-    async def _known(self, command: Command) -> Answer | None:
+    async def _known(self, command: Command, digest: str) -> Answer | None:
         """Return the answer to a command that came before; else note, durably, that it is carried out now."""
-        if command.command in _VOLATILE:
-            return self._volatile.get(command.cmd_id)
-        digest = _digest(command)
-        before = await self._database.run(
-            lambda connection: command_rows.begin(connection, command.cmd_id, digest)
-        )
+        if is_volatile(command):
+            return self._memory.answer(command.cmd_id)
+        before = await self._memory.begin(command.cmd_id, digest)
         if before is None:
             return None
         if before.digest != digest:
@@ -230,24 +242,24 @@ class Commands:
 
     async def _stop(self, command: Command, args: Document, reply: Reply) -> None:
         # Asking the database first would cost up to a second on a busy card: memory must do.
-        before = self._volatile.get(command.cmd_id)
+        before = self._memory.answer(command.cmd_id)
         if before is not None:
             reply(before)
             return
         answer = await self._result(command, args)
         reply(answer)
-        self._keep(command, answer)
+        self._memory.keep(command.cmd_id, answer)
         _log.warning("coordinator_stop", cmd_id=command.cmd_id, status=answer.status.value)
-        await self._known(command)
-        await self._remember(command, answer)
+        await self._memory.begin(command.cmd_id, digest_of(command))
+        await self._memory.finish(command.cmd_id, answer)
 
     async def _carry_out(self, order: _Order) -> None:
         command = order.command
         try:
-            answer = await self._result(command, order.args)
+            answer = await self._due_result(order)
             self._pending[command.cmd_id].answer = answer
             order.reply(answer)
-            if command.command not in _VOLATILE:
+            if not is_volatile(command):
                 _log.info(
                     "coordinator_command",
                     command=command.command,
@@ -257,6 +269,14 @@ class Commands:
             await self._remember(command, answer)
         finally:
             del self._pending[command.cmd_id]
+
+    async def _due_result(self, order: _Order) -> Answer:
+        """Carry a command out unless it became late while it waited."""
+        try:
+            self._demand_time(order.command, order.window)
+        except RefusedError as error:
+            return self._failed(order.command, error)
+        return await self._result(order.command, order.args)
 
     async def _result(self, command: Command, args: Document) -> Answer:
         try:
@@ -271,19 +291,12 @@ class Commands:
         return self._answer(command, AnswerStatus.DONE, data=result)
 
     async def _remember(self, command: Command, answer: Answer) -> None:
-        if command.command in _VOLATILE:
-            self._keep(command, answer)
-            return
-        text = answer.to_json().decode()
-        await self._database.run(lambda connection: command_rows.finish(connection, command.cmd_id, text))
+        if is_volatile(command):
+            self._memory.keep(command.cmd_id, answer)
+        else:
+            await self._memory.finish(command.cmd_id, answer)
 
-    def _keep(self, command: Command, answer: Answer) -> None:
-        self._volatile[command.cmd_id] = answer
-        while len(self._volatile) > _KEPT_VOLATILE:
-            self._volatile.popitem(last=False)
-
-    def _busy(self, command: Command) -> Answer:
-        detail = f"more than {PER_S:g} commands a second, and those of the last {MOST_WAIT_S:g} s still wait"
+    def _busy(self, command: Command, detail: str) -> Answer:
         return self._failed(command, RefusedError(detail, code="busy", remedy="send it again in a second"))
 
     def _reused(self, command: Command) -> Answer:
@@ -302,6 +315,5 @@ class Commands:
         )
 
 
-def _digest(command: Command) -> str:
-    content = command.model_dump(mode="json", exclude={"sent", "expires"})
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def _told_late(window: Window) -> str:
+    return "the command expired" + ("" if window.expires is None else f" at {window.expires} ms")

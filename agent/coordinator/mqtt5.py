@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -69,11 +71,33 @@ def will_properties(will: Message) -> Properties:
 
 def publish_properties(message: Message) -> Properties:
     """What a PUBLISH carries."""
+    if message.correlation is None:
+        return _usual_properties(message.expiry_s, message.content_type)
+    properties = _publish_properties(message.expiry_s, message.content_type)
+    properties.CorrelationData = message.correlation
+    return properties
+
+
+class _PackedProperties(Properties):
+    """Properties whose bytes are made once: paho takes 80 µs to compose them, and a unit sends few different ones."""
+
+    def __init__(self, properties: Properties) -> None:
+        super().__init__(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        self.__dict__["packed"] = properties.pack()  # type: ignore[no-untyped-call]
+
+    def pack(self) -> bytes:
+        return bytes(self.__dict__["packed"])
+
+
+@lru_cache(maxsize=8)
+def _usual_properties(expiry_s: int | None, content_type: str | None) -> Properties:
+    return _PackedProperties(_publish_properties(expiry_s, content_type))
+
+
+def _publish_properties(expiry_s: int | None, content_type: str | None) -> Properties:
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    if message.expiry_s is not None:
-        properties.MessageExpiryInterval = message.expiry_s
-    if message.content_type is not None:
-        properties.ContentType = message.content_type
-    if message.correlation is not None:
-        properties.CorrelationData = message.correlation
+    if expiry_s is not None:
+        properties.MessageExpiryInterval = expiry_s
+    if content_type is not None:
+        properties.ContentType = content_type
     return properties

@@ -1,4 +1,4 @@
-"""What has to be done to paho's sockets from outside: no delay, no leak, no packet larger than was agreed."""
+"""What has to be done to paho from outside: no delay, no leak, no packet larger than was agreed, no idle sentences."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 from typing import Any
 
 from paho.mqtt.client import Client
+from paho.mqtt.enums import LogLevel
 
 from agent.coordinator.mqtt5 import MAX_PACKET_BYTES
 
@@ -23,6 +24,11 @@ class TrackedClient(Client):
         host: Any = self.host.encode("ascii") if self.host.isascii() else self.host
         self.connecting = socket.create_connection((host, self.port), self.connect_timeout)
         return self.connecting
+
+    def _easy_log(self, level: LogLevel, fmt: str, *args: Any) -> None:
+        # paho composes a sentence for each packet, with all its properties; only errors are read (see `BrokerClient`).
+        if level == LogLevel.MQTT_LOG_ERR:
+            super()._easy_log(level, fmt, *args)
 
 
 def set_nodelay(_client: Client, _data: Any, sock: Any) -> None:

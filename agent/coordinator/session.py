@@ -25,8 +25,9 @@ SUBACK_TIMEOUT_S = 20.0
 SILENT_S = 20.0
 # The broker's window may be 65,535; more than this does not make a link faster (measured).
 MAX_WINDOW = 20
-# Answers wait in memory only; a coordinator that floods a unit gets the newest ones.
-MAX_QUEUED = 200
+# Answers wait in memory only; a coordinator that floods a unit gets the newest ones. Two to each command of a burst
+# and the refusals of what was above it have room.
+MAX_QUEUED = 300
 # Room in a packet for the batch's own frame.
 _BATCH_FRAME_BYTES = 160
 # A broker that names no limit may have one: what every broker that was looked at takes.

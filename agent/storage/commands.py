@@ -31,6 +31,11 @@ def begin(connection: Connection, cmd_id: str, digest: str) -> Remembered | None
     return None
 
 
+def ids(connection: Connection) -> list[str]:
+    """Return the ids of all commands that are remembered, the oldest first."""
+    return [str(row["cmd_id"]) for row in connection.execute("SELECT cmd_id FROM commands ORDER BY n")]
+
+
 def finish(connection: Connection, cmd_id: str, answer: str) -> None:
     """Remember the answer to a command."""
     connection.execute("UPDATE commands SET answer = ? WHERE cmd_id = ?", (answer, cmd_id))

@@ -89,12 +89,14 @@ def packed(body: bytes, above_bytes: int = ZLIB_ABOVE_BYTES) -> tuple[bytes, str
     return body, JSON
 
 
-def json_object(what: str, payload: bytes, content_type: str | None = None) -> dict[str, Any]:
-    """Return the JSON object in a payload. Raises DocumentError.
+def json_object(
+    what: str, payload: bytes, content_type: str | None = None, *, most_bytes: int = MAX_DOCUMENT_BYTES
+) -> dict[str, Any]:
+    """Return the JSON object in a payload, at most `most_bytes` when unpacked. Raises DocumentError.
 
     The content type is only a hint, because bridges drop it: compressed payloads are known by their first byte.
     """
-    body = _unpacked(what, payload, content_type)
+    body = _unpacked(what, payload, content_type, most_bytes)
     try:
         value = from_json(body, allow_inf_nan=False)
     except (ValueError, RecursionError) as error:
@@ -118,19 +120,20 @@ def validated(what: str, model: type[ModelT], content: dict[str, Any]) -> ModelT
         raise DocumentError(what, (Problem("", "nested too deeply"),), content) from None
 
 
-def _unpacked(what: str, payload: bytes, content_type: str | None) -> bytes:
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        raise _error(what, f"{len(payload)} bytes; at most {MAX_PAYLOAD_BYTES} are taken")
+def _unpacked(what: str, payload: bytes, content_type: str | None, most_bytes: int) -> bytes:
+    largest = min(MAX_PAYLOAD_BYTES, most_bytes)
+    if len(payload) > largest:
+        raise _error(what, f"{len(payload)} bytes; at most {largest} are taken")
     is_zlib = payload[:1] == bytes([_ZLIB_FIRST_BYTE]) or content_type == ZLIB_JSON
     if not is_zlib:
         return payload
     inflate = zlib.decompressobj()
     try:
-        body = inflate.decompress(payload, MAX_DOCUMENT_BYTES)
+        body = inflate.decompress(payload, most_bytes)
     except zlib.error as error:
         raise _error(what, f"damaged zlib data: {error}") from None
     if inflate.unconsumed_tail:
-        raise _error(what, f"more than {MAX_DOCUMENT_BYTES} bytes when unpacked")
+        raise _error(what, f"more than {most_bytes} bytes when unpacked")
     if not inflate.eof:
         raise _error(what, "zlib data is cut off")
     return body

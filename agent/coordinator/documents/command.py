@@ -22,6 +22,9 @@ from agent.coordinator.documents.base import (
 )
 from agent.coordinator.documents.job import SignedEnvelope, WantedJob
 
+# A hundred may wait at once; the longest sensible one, signed, has 1 kB.
+MAX_COMMAND_BYTES = 16 * 1024
+
 CommandId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
 
 
@@ -151,7 +154,7 @@ def command_from(content: dict[str, Any]) -> Command:
 
 def parse_command_message(payload: bytes, content_type: str | None = None) -> Command | SignedEnvelope:
     """Return what came on `down/commands`: an object with `sig` is a signed one. Raises DocumentError."""
-    content = json_object("command", payload, content_type)
+    content = json_object("command", payload, content_type, most_bytes=MAX_COMMAND_BYTES)
     return validated("signed command", SignedEnvelope, content) if "sig" in content else command_from(content)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import zlib
 from pathlib import Path
 
 import pytest
 
+from agent.coordinator.commands import MAX_WAITING
+from agent.coordinator.documents.command import MAX_COMMAND_BYTES
 from agent.coordinator_settings import DENIED_BY_DEFAULT
 from agent.domain.events import ClockState
 from agent.domain.job import JobState, Reason
@@ -237,29 +240,90 @@ async def test_a_print_paused_at_the_unit_is_not_resumed_from_afar(tmp_path: Pat
         assert made.printer.calls == [("resume",)]
 
 
+def held_up(made: Bench) -> asyncio.Event:
+    """Have homing last until the event is set; the printer's calls say when it has begun."""
+    gate = asyncio.Event()
+
+    async def slow(axes: str) -> None:
+        made.printer.calls.append(("home", axes))
+        await gate.wait()
+
+    made.printer.home = slow  # type: ignore[method-assign]
+    return gate
+
+
 async def test_too_many_commands_are_refused_not_collected(tmp_path: Path) -> None:
+    """Outcome: as many as the burst wait behind one that takes long; the others are `busy`, none is forgotten."""
     async with bench(tmp_path, allow=["home"]) as made:
         await made.online()
-        gate = asyncio.Event()
-
-        async def slow(axes: str) -> None:
-            await gate.wait()
-
-        made.printer.home = slow  # type: ignore[method-assign]
-        for number in range(80):
+        gate = held_up(made)
+        for number in range(MAX_WAITING + 5):
             made.network.last.deliver(
                 TOPICS.commands, command_payload("home", f"h{number}", expires=soon(made))
             )
-        await until(lambda: any(answer.code == "busy" for answer in made.answers()))
+        await until(lambda: sum(answer.code == "busy" for answer in made.answers()) == 5)
         gate.set()
         accepted = {answer.cmd_id for answer in made.answers() if answer.status.value == "accepted"}
+        assert len(accepted) == MAX_WAITING
 
         def is_over() -> bool:
             last = {answer.cmd_id: answer.status.value for answer in made.answers()}
             return all(last[cmd_id] == "done" for cmd_id in accepted)
 
         await until(is_over, "what was accepted is carried out")
-        assert len(accepted) < 80
+        assert len(made.printer.calls) == MAX_WAITING
+
+
+async def test_a_command_that_became_late_while_it_waited_is_not_carried_out(tmp_path: Path) -> None:
+    async with bench(tmp_path, allow=["home"]) as made:
+        await made.online()
+        gate = held_up(made)
+        network = made.network.last
+        network.deliver(TOPICS.commands, command_payload("home", "h1", expires=soon(made)))
+        await until(lambda: made.printer.calls, "homing begins")
+        network.deliver(TOPICS.commands, command_payload("cool", "c1", expires=soon(made)))
+        network.deliver(TOPICS.commands, command_payload("cool", "c2", expires=soon(made) * 2), expiry_s=5)
+        network.deliver(TOPICS.commands, command_payload("cool", "c3", expires=soon(made) * 2))
+        await until(lambda: {"h1", "c1", "c2", "c3"} == {answer.cmd_id for answer in made.answers()})
+        made.clock.advance(11)
+        gate.set()
+        await until(lambda: len(made.answers()) == 8)
+        last = {answer.cmd_id: answer.code or answer.status.value for answer in made.answers()}
+        assert last == {"h1": "done", "c1": "expired", "c2": "expired", "c3": "done"}
+        assert made.printer.calls.count(("cool",)) == 1
+
+
+async def test_a_new_command_is_accepted_before_the_disk_is_ready_and_acknowledged_after(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path) as made:
+        await made.online()
+        await made.command(command_payload("cool", "c0", expires=soon(made)))
+        gate = asyncio.Event()
+        real = Database.run
+
+        async def busy(self: Database, fn: object) -> object:
+            await gate.wait()
+            return await real(self, fn)  # type: ignore[arg-type]
+
+        with pytest.MonkeyPatch().context() as patch:
+            patch.setattr(Database, "run", busy)
+            ack = made.network.last.deliver(TOPICS.commands, command_payload("cool", expires=soon(made)))
+            await until(lambda: [answer.cmd_id for answer in made.answers()].count("c1") == 1)
+            assert ack not in made.network.last.acked
+            assert made.printer.calls == [("cool",)]
+            gate.set()
+            await until(lambda: ack in made.network.last.acked)
+        await until(lambda: made.printer.calls == [("cool",), ("cool",)])
+
+
+async def test_a_long_command_is_none(tmp_path: Path) -> None:
+    async with bench(tmp_path) as made:
+        await made.online()
+        long = command_payload("cool", expires=soon(made), note="x" * MAX_COMMAND_BYTES)
+        for payload in (long, zlib.compress(long)):
+            assert (await made.command(payload))[-1].code == "malformed"
+        assert made.printer.calls == []
 
 
 async def test_configuration_survives_a_restart(tmp_path: Path) -> None:

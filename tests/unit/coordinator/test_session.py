@@ -14,6 +14,7 @@ from agent.coordinator.outgoing import FORBIDDEN_RETRY_S, Outgoing
 from agent.coordinator.session import (
     CONNACK_TIMEOUT_S,
     MAX_LEASE_S,
+    MAX_QUEUED,
     SHORT_LIVES,
     SILENT_S,
     SUBACK_TIMEOUT_S,
@@ -235,7 +236,7 @@ def test_answers_wait_for_the_link_and_the_oldest_give_way() -> None:
     session.start(0.0)
     effects = bring_online(session, 0.0, Connack(receive_maximum=65_535))
     sent = [effect.message.payload for effect in effects if isinstance(effect, Publish)]
-    assert sent[2] == b"300"
+    assert sent[2] == b"%d" % (500 - MAX_QUEUED)
 
 
 def test_a_lease_ends_and_outlives_a_reconnection() -> None:
