@@ -145,6 +145,7 @@ async def build(
         store=store,
         printer=printer,
         host=host,
+        backup=backup,
         start_job=start_job,
     )
     pipeline = Pipeline(
@@ -244,6 +245,7 @@ async def _coordinator(
     store: ArtefactStore,
     printer: PrinterService,
     host: HostWatch,
+    backup: BackupKeeper,
     start_job: Callable[[str], Awaitable[Job]],
     formats: tuple[str, ...],
 ) -> Coordinator | None:
@@ -267,6 +269,7 @@ async def _coordinator(
         start_job=start_job,
         warnings=lambda: [*printer.warnings(), *host.warnings()],
         host=host.figures,
+        forget_in_copy=backup.forget_order,
         limits=QueueLimits(max_jobs=limits.max_jobs),
         max_artefact_bytes=limits.max_artefact_bytes,
         formats=formats,

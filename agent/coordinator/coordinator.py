@@ -55,6 +55,10 @@ _PUBLIC_KEY = "seal_public_key"
 Gate = Callable[[Job, Path], Awaitable[Prepared]]
 
 
+async def _no_copy(_job_id: str, _rev: int) -> None:
+    """Nothing to do where nobody copies the database."""
+
+
 @dataclass(frozen=True, slots=True)
 class UnitParts:
     """What the composition root has built already, and what this unit is."""
@@ -78,6 +82,8 @@ class UnitParts:
     is_ejecting: bool = False
     host: Callable[[], Mapping[str, float]] = dict
     """Figures of the machine for telemetry, such as `host.cpu_c`; empty before the first look."""
+    forget_in_copy: Callable[[str, int], Awaitable[None]] = _no_copy
+    """Told the job and revision whose text was erased from the database: no copy of it is to keep that."""
 
 
 class Coordinator:
@@ -102,7 +108,7 @@ class Coordinator:
         self._times = TimeKeeper(parts.queue, parts.database, parts.clock, self._time)
         self.orders = OrderBook(parts.database)
         self.fetching = FetchStage(parts.queue, self._fetcher())
-        self._eraser = Eraser(parts.queue, parts.database, parts.store, parts.state_dir)
+        self._eraser = Eraser(parts.queue, parts.database, parts.store, parts.state_dir, parts.forget_in_copy)
         self.spools = SpoolKeeper(
             parts.queue,
             parts.database,

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from agent.storage import faults
 from agent.storage.artefacts import sync_directory
+from agent.storage.inbox import has_document
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +52,21 @@ def back_up(path: Path) -> Path:
         part.unlink(missing_ok=True)
         raise faults.from_os(error, part) from error
     return target
+
+
+def holds_order(path: Path, job_id: str, rev: int) -> bool:
+    """Tell whether the copy of the database at `path` has the text of an order; blocking.
+
+    One that cannot be read is taken to have it.
+    """
+    copy = backup_path(path)
+    if not copy.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(copy))}?mode=ro&immutable=1", uri=True)) as connection:
+            return has_document(connection, job_id, rev)
+    except sqlite3.Error:
+        return True
 
 
 def _copy(path: Path, part: Path) -> None:

@@ -80,6 +80,10 @@ class Database:
         """Run `fn` on one consistent view without taking the write lock; works on a full disk too."""
         return await self._submit("BEGIN DEFERRED", fn)
 
+    async def fold(self) -> None:
+        """Fold the WAL into the file and cut it to nothing, so that what was overwritten is not left in it."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._fold)
+
     async def close(self) -> None:
         """Fold the WAL into the file and close it. Calling it again is harmless."""
         if self._is_closed:
@@ -121,6 +125,12 @@ class Database:
                 _suspect(self.path).touch()
             raise faults.from_sqlite(error, self.path) from error
         return value
+
+    def _fold(self) -> None:
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            raise faults.from_sqlite(error, self.path) from error
 
 
 def _open_checked(path: Path) -> _Opened:

@@ -91,6 +91,12 @@ def get(connection: Connection, job_id: str, rev: int) -> Entry | None:
     return None if row is None else _entry(row)
 
 
+def has_document(connection: Connection, job_id: str, rev: int) -> bool:
+    """Tell whether the text of an order is kept."""
+    query = "SELECT 1 FROM inbox WHERE job_id = ? AND rev = ? AND document IS NOT NULL"
+    return connection.execute(query, (job_id, rev)).fetchone() is not None
+
+
 def newest(connection: Connection, job_id: str) -> Entry | None:
     """Return the highest revision of an order that is known, cancellations included."""
     row = connection.execute(

@@ -18,9 +18,10 @@ from agent.domain.prints import Bed
 from agent.ops.backup_keeper import BackupKeeper
 from agent.ops.host import HostHealth
 from agent.ops.host_watch import HostWatch
-from agent.storage import backup, meta
+from agent.storage import backup, inbox, meta
 from agent.storage.backup import back_up, backup_path
 from agent.storage.database import Connection, Database
+from agent.storage.inbox import Entry, Verdict
 from agent.storage.inspection import inspect
 from agent.storage.reserve import Reserve
 
@@ -81,6 +82,41 @@ async def test_the_keeper_copies_and_tells_of_a_failure(database: Database) -> N
         await asyncio.sleep(0.01)
     running.cancel()
     assert "could not be copied" in missing.warnings()[0]
+
+
+async def test_a_copy_that_could_not_forget_is_tried_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = BackupKeeper(database.path, delay_s=0, every_s=3600, again_s=0.01)
+    entry = Entry("order-1", 1, "d", Verdict.TAKEN, document="for nobody else")
+    await database.run(lambda connection: inbox.insert(connection, entry))
+    running = asyncio.create_task(keeper.run())
+    async with asyncio.timeout(10):
+        while not backup_path(database.path).exists():
+            await asyncio.sleep(0.01)
+        await database.run(lambda connection: inbox.forget_document(connection, "order-1", 1))
+        real, fails = backup._copy, iter((True, True))
+
+        def flaky(source: Path, part: Path) -> None:
+            if next(fails, False):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            real(source, part)
+
+        monkeypatch.setattr(backup, "_copy", flaky)
+        await keeper.forget_order("order-1", 1)
+        assert keeper.warnings()
+        assert backup.holds_order(database.path, "order-1", 1)
+        while keeper.warnings():
+            await asyncio.sleep(0.01)
+    running.cancel()
+    assert not backup.holds_order(database.path, "order-1", 1)
+
+
+def test_a_copy_that_cannot_be_read_may_hold_anything(tmp_path: Path) -> None:
+    path = tmp_path / "fabunit.db"
+    assert not backup.holds_order(path, "order-1", 1), "there is none"
+    backup_path(path).write_bytes(b"no database at all" * 100)
+    assert backup.holds_order(path, "order-1", 1)
 
 
 def test_the_reserve_is_real_room(tmp_path: Path) -> None:
