@@ -29,7 +29,7 @@ from agent.coordinator.reporter import Reporter
 from agent.coordinator.requirements import Abilities
 from agent.coordinator.shelf import Shelf
 from agent.coordinator.signatures import Verifier, parse_trusted_keys
-from agent.coordinator.spool_keeper import SpoolKeeper, material_part
+from agent.coordinator.spool_keeper import SpoolKeeper
 from agent.coordinator.timekeeper import TimeKeeper
 from agent.coordinator.timing import CoordinatorClock
 from agent.coordinator.topics import Topics
@@ -301,11 +301,11 @@ class Coordinator:
         parts = self._parts
         return capabilities(parts.profile, parts.formats, is_ejecting=parts.is_ejecting)
 
-    async def _abilities(self) -> Abilities:
+    async def _abilities(self, job_id: str) -> Abilities:
         parts = self._parts
         return Abilities(
             profile=parts.profile,
-            materials=tuple(material_part(spool) for spool in await self.spools.loaded()),
+            materials=await self.spools.parts(besides=job_id),
             profiles=frozenset(self._profiles),
             formats=frozenset(parts.formats),
             capabilities=frozenset(self._capabilities()),

@@ -69,7 +69,10 @@ class Acceptance:
 
 
 class Inbox:
-    """Takes orders and wants; event loop only. What a call returned an answer for is on disk."""
+    """Takes orders and wants; event loop only. What a call returned an answer for is on disk.
+
+    `abilities` is asked with the id of a job: what an earlier revision of it was promised is free for it.
+    """
 
     def __init__(
         self,
@@ -79,7 +82,7 @@ class Inbox:
         clock: Clock,
         answers: Answers,
         verifier: JobVerifier,
-        abilities: Callable[[], Awaitable[Abilities]],
+        abilities: Callable[[str], Awaitable[Abilities]],
         acceptance: Acceptance,
         coordinator_clock: CoordinatorClock,
         undelivered: Callable[[], int],
@@ -110,7 +113,7 @@ class Inbox:
             self._time.hear(document.sent, stamp)
         digest = orders.content_digest(document)
         entry = self._entry(document, digest, message.expiry_s, stamp)
-        start = self._start(document, entry, self._time.now(stamp), await self._abilities())
+        start = self._start(document, entry, self._time.now(stamp), await self._abilities(document.job_id))
 
         def write(connection: Connection, stamp: Stamp) -> Standing:
             standing = orders.known(connection, document, digest)

@@ -8,21 +8,20 @@ from datetime import datetime
 
 from agent.coordinator import home_assistant
 from agent.coordinator.availability import Accept
-from agent.coordinator.documents import OutboxPart, Presence, packed
+from agent.coordinator.documents import MaterialPart, OutboxPart, Presence, packed
 from agent.coordinator.documents.state import PresenceState
 from agent.coordinator.messages import Message
 from agent.coordinator.recorder import Recorder
-from agent.coordinator.spool_keeper import material_part
+from agent.coordinator.spool_keeper import material_parts
 from agent.coordinator.topics import Topics
 from agent.coordinator.unit_document import UnitFacts, UnitMoment, essence, live_sample, unit_document
 from agent.domain.events import ClockState, Stamp
 from agent.domain.job import Job
 from agent.domain.printer import PrinterSnapshot
 from agent.domain.prints import Bed
-from agent.domain.spool import Spool
 from agent.domain.telemetry import TelemetryBlock
 from agent.storage import jobs as job_rows
-from agent.storage import meta, spools
+from agent.storage import meta
 from agent.storage.clock import Clock
 from agent.storage.database import Connection, Database
 from agent.storage.tally import Tally, tally
@@ -45,7 +44,7 @@ class _Rows:
     jobs: tuple[Job, ...]
     bed: Bed
     tally: Tally
-    spools: tuple[Spool, ...]
+    materials: tuple[MaterialPart, ...]
 
 
 class Reporter:
@@ -119,7 +118,7 @@ class Reporter:
                 connect=self.connect,
                 printer=self._printer(),
                 jobs=rows.jobs,
-                materials=[material_part(spool) for spool in rows.spools],
+                materials=list(rows.materials),
                 bed=rows.bed.value,
                 tally=rows.tally,
                 outbox=self.outbox,
@@ -194,5 +193,5 @@ class Reporter:
 
 def _rows(connection: Connection) -> _Rows:
     return _Rows(
-        job_rows.unfinished(connection), meta.bed(connection), tally(connection), spools.loaded(connection)
+        job_rows.unfinished(connection), meta.bed(connection), tally(connection), material_parts(connection)
     )

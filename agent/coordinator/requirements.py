@@ -9,6 +9,7 @@ from agent.coordinator.documents import JobDocument, MaterialPart, Problem
 from agent.domain.artefact import Prepared
 from agent.domain.errors import ArtefactError
 from agent.domain.profile import PrinterProfile
+from agent.domain.spool import is_same
 
 # Nozzles are made in steps of 0.1 mm; 0.4 written as 0.40 or 0.399 is the same one.
 NOZZLE_TOLERANCE_MM = 0.02
@@ -126,8 +127,7 @@ def _material(job: JobDocument, materials: Sequence[MaterialPart]) -> Sequence[P
     fitting = [
         loaded
         for loaded in materials
-        if (require.material is None or loaded.material.casefold() == require.material.casefold())
-        and (require.color is None or loaded.color.casefold() == require.color.casefold())
+        if is_same(require.material, loaded.material) and is_same(require.color, loaded.color)
     ]
     if not fitting:
         there = (
@@ -135,9 +135,13 @@ def _material(job: JobDocument, materials: Sequence[MaterialPart]) -> Sequence[P
             or "nothing it knows of"
         )
         return [Problem("require.material", f"loaded is {there}")]
-    enough = require.material_g is None or any(
-        loaded.left_g is not None and loaded.left_g >= require.material_g for loaded in fitting
-    )
-    return (
-        [] if enough else [Problem("require.material_g", "not that much of it is left, or it is not known")]
-    )
+    if require.material_g is None:
+        return []
+    known = [loaded for loaded in fitting if loaded.left_g is not None]
+    if not known:
+        return [Problem("require.material_g", "how much of it is left is not known")]
+    free_g = max((loaded.left_g or 0.0) - loaded.promised_g for loaded in known)
+    if free_g >= require.material_g:
+        return []
+    told = f"{max(0.0, free_g):g} g are left that are not promised to jobs in the queue"
+    return [Problem("require.material_g", told)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import takewhile
 from typing import Any
 
 from agent.coordinator.documents import MaterialPart
@@ -12,7 +13,7 @@ from agent.domain.artefact import Finding, Prepared, Severity
 from agent.domain.errors import ArtefactError
 from agent.domain.events import EventDraft, EventType, Stamp
 from agent.domain.job import Job
-from agent.domain.spool import Spool, g_per_mm, weighed
+from agent.domain.spool import Need, Spool, g_per_mm, promised, weighed
 from agent.jobs.filament import filament_mm
 from agent.jobs.queue import Queue
 from agent.storage import events as event_rows
@@ -46,6 +47,10 @@ class SpoolKeeper:
         """Return what is loaded now."""
         return await self._database.read(spool_rows.loaded)
 
+    async def parts(self, *, besides: str) -> tuple[MaterialPart, ...]:
+        """Return what is loaded now, and what of it is promised to the jobs in the queue but this one."""
+        return await self._database.read(lambda connection: material_parts(connection, besides))
+
     async def document(self) -> list[dict[str, Any]]:
         """Return what is loaded as JSON values."""
         return [_told(spool) for spool in await self.loaded()]
@@ -63,17 +68,20 @@ class SpoolKeeper:
         return _told(await self._queue.transact(write))
 
     async def compare(self, job: Job, prepared: Prepared) -> Prepared:
-        """Return the file with a warning where its job needs more than is left.
+        """Return the file with a warning where its job needs more than is left after the jobs ahead of it.
 
         Raises ArtefactError `filament_short` instead where the owner wants such jobs refused.
         """
-        spools = await self.loaded()
+        spools, needs = await self._database.read(_stock)
         copies = max(1, job.copies - job.copies_done)
         left_g = {spool.slot: spool.left_g for spool in spools}
+        ahead_g = promised(_ahead(needs, job.job_id), spools)
         missing = [
             f"about {need_g * copies:.3g} g of {slot} are needed, {there_g:.3g} g are left"
+            + _told_ahead(taken_g)
             for slot, need_g in weighed(filament_mm(prepared), spools).items()
-            if (there_g := left_g[slot]) is not None and need_g * copies > there_g
+            if (there_g := left_g[slot]) is not None
+            and need_g * copies > there_g - (taken_g := ahead_g.get(slot, 0.0))
         ]
         if not missing:
             return prepared
@@ -88,15 +96,34 @@ class SpoolKeeper:
         )
 
 
-def material_part(spool: Spool) -> MaterialPart:
-    """Return a spool as it stands in the unit's description."""
-    return MaterialPart(
-        slot=spool.slot,
-        material=spool.material,
-        color=spool.color,
-        brand=spool.brand,
-        left_g=None if spool.left_g is None else round(spool.left_g, 1),
+def material_parts(connection: Connection, besides: str | None = None) -> tuple[MaterialPart, ...]:
+    """Return the spools as they stand in the unit's description; `besides`: a job that is not counted."""
+    spools, needs = _stock(connection)
+    grams = promised([need for need in needs if need.job_id != besides], spools)
+    return tuple(
+        MaterialPart(
+            slot=spool.slot,
+            material=spool.material,
+            color=spool.color,
+            brand=spool.brand,
+            left_g=None if spool.left_g is None else round(spool.left_g, 1),
+            promised_g=round(grams.get(spool.slot, 0.0), 1),
+        )
+        for spool in spools
     )
+
+
+def _stock(connection: Connection) -> tuple[tuple[Spool, ...], tuple[Need, ...]]:
+    return spool_rows.loaded(connection), spool_rows.needs(connection)
+
+
+def _ahead(needs: Sequence[Need], job_id: str) -> list[Need]:
+    """Return what the jobs before this one need; all of them where it is not in the queue."""
+    return list(takewhile(lambda need: need.job_id != job_id, needs))
+
+
+def _told_ahead(grams: float) -> str:
+    return f" and the jobs ahead take {grams:.3g} g of them" if grams else ""
 
 
 def _spool(declared: MaterialSettings) -> Spool:

@@ -42,6 +42,21 @@ class Spent:
     left_g: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a job in the queue will still take: of which material and colour, where that is known.
+
+    `filament_mm` is the length its checked file tells, for all copies that remain; `stated_g` is what its order asks
+    for, which counts while the file is not checked.
+    """
+
+    job_id: str
+    material: str | None = None
+    color: str | None = None
+    filament_mm: float | None = None
+    stated_g: float | None = None
+
+
 def g_per_mm(material: str, density_g_cm3: float | None = None, diameter_mm: float = 1.75) -> float:
     """Return what a millimetre of a strand weighs; without a density by the material's name, `PLA+` like `PLA`."""
     family = next((name for name in DENSITY_G_CM3 if material.upper().startswith(name)), "")
@@ -54,6 +69,35 @@ def slot_of(tool: str, spools: Sequence[Spool]) -> str | None:
     if len(spools) == 1:
         return spools[0].slot
     return tool if any(spool.slot == tool for spool in spools) else None
+
+
+def promised(needs: Sequence[Need], spools: Sequence[Spool]) -> dict[str, float]:
+    """Return grams by slot that jobs will take; a job that fits no slot, or whose need nobody knows, is left out."""
+    grams: dict[str, float] = {}
+    for need in needs:
+        spool = spools[0] if len(spools) == 1 else _fitting(need, spools)
+        if spool is None:
+            continue
+        weight_g = need.stated_g if need.filament_mm is None else need.filament_mm * spool.g_per_mm
+        if weight_g:
+            grams[spool.slot] = grams.get(spool.slot, 0.0) + weight_g
+    return grams
+
+
+def _fitting(need: Need, spools: Sequence[Spool]) -> Spool | None:
+    return next(
+        (
+            spool
+            for spool in spools
+            if is_same(need.material, spool.material) and is_same(need.color, spool.color)
+        ),
+        None,
+    )
+
+
+def is_same(wanted: str | None, there: str) -> bool:
+    """Tell whether a wish for a material or a colour is met; no wish always is."""
+    return wanted is None or wanted.casefold() == there.casefold()
 
 
 def weighed(filament_mm: Mapping[str, float], spools: Sequence[Spool]) -> dict[str, float]:

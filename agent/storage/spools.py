@@ -8,17 +8,47 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from agent.domain.errors import NotFoundError
-from agent.domain.spool import Spent, Spool, weighed
+from agent.domain.job import JobState
+from agent.domain.spool import Need, Spent, Spool, weighed
 from agent.storage import meta
 from agent.storage.database import Connection
 
 _KEY = "spools"
 _DECLARED = "declared"
+_WAITING = tuple(state.value for state in JobState if not state.is_terminal)
+_ACTIVE = tuple(state.value for state in JobState if state.is_active)
+_NEEDS = f"""
+SELECT job_id, jobs.material, filament_mm, copies, copies_done,
+    json_extract(document, '$.require.material') AS ordered_material,
+    json_extract(document, '$.require.color') AS color,
+    json_extract(document, '$.require.material_g') AS stated_g
+FROM jobs LEFT JOIN inbox USING (job_id, rev)
+WHERE state IN ({", ".join("?" * len(_WAITING))})
+ORDER BY state IN ({", ".join("?" * len(_ACTIVE))}) DESC, priority DESC, position, job_id
+"""  # noqa: S608 - question marks
 
 
 def loaded(connection: Connection) -> tuple[Spool, ...]:
     """Return what is loaded, in the order it was declared; nothing before the first declaration."""
     return tuple(Spool(**_without_mark(row)) for row in _rows(connection))
+
+
+def needs(connection: Connection) -> tuple[Need, ...]:
+    """Return what the unfinished jobs will still take, the next to be printed first; a running print counts whole."""
+    found = []
+    for row in connection.execute(_NEEDS, (*_WAITING, *_ACTIVE)):
+        left = max(1, row["copies"] - row["copies_done"])
+        length_mm, stated_g = row["filament_mm"], row["stated_g"]
+        found.append(
+            Need(
+                row["job_id"],
+                row["ordered_material"] or row["material"],
+                row["color"],
+                None if length_mm is None else length_mm * left,
+                None if stated_g is None else stated_g * left / row["copies"],
+            )
+        )
+    return tuple(found)
 
 
 def declare(connection: Connection, spools: Sequence[Spool]) -> tuple[Spool, ...]:

@@ -62,13 +62,17 @@ class PrinterPart(Document):
 
 
 class MaterialPart(Document):
-    """What is loaded: `slot` is the tool or bay, `left_g` the grams that remain as far as the unit knows."""
+    """What is loaded: `slot` is the tool or bay, `left_g` the grams that remain as far as the unit knows.
+
+    `promised_g` of them the jobs in the queue will take.
+    """
 
     slot: str
     material: str
     color: str = ""
     brand: str = ""
     left_g: float | None = None
+    promised_g: float = 0.0
 
 
 class JobPart(Document):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,9 @@ from agent.coordinator.documents import parse_unit
 from agent.coordinator.offer import MAX_PROFILES, capabilities, offered_profiles
 from agent.coordinator_settings import CoordinatorSettings
 from agent.domain.profile import HeaterLimits
+from agent.domain.spool import g_per_mm
 from agent.paths import profiles_dirs
+from agent.storage import jobs as job_rows
 from tests.unit.coordinator.bench import PROFILE, TOPICS, bench, job_payload, until
 
 MESHES = ("gcode", "stl", "3mf")
@@ -40,7 +42,7 @@ def test_capabilities_are_those_of_the_machine() -> None:
     plain = capabilities(PROFILE, ("gcode",))
     assert "heated_bed" in plain
     assert {"heated_chamber", "multi_extruder", "slicing", "eject"}.isdisjoint(plain)
-    big = dataclasses.replace(PROFILE, chamber=HeaterLimits(60.0), extruders=2)
+    big = replace(PROFILE, chamber=HeaterLimits(60.0), extruders=2)
     assert {"heated_chamber", "multi_extruder", "slicing", "eject"} <= set(
         capabilities(big, MESHES, is_ejecting=True)
     )
@@ -76,6 +78,40 @@ async def test_the_description_tells_what_is_left_now(tmp_path: Path) -> None:
         await until(lambda: told() == 80.0)
         refused = await made.job(job_payload("too-much", require={"material_g": 120}))
         assert (refused.code, "require.material_g" in refused.detail) == ("requirement", True)
+
+
+async def test_what_the_queue_will_take_is_not_promised_again(tmp_path: Path) -> None:
+    """By what orders ask for until their files are checked, then by what the files need; a new revision replaces."""
+    materials = [
+        {"slot": "T0", "material": "PLA", "color": "black", "left_g": 500.0},
+        {"slot": "T1", "material": "PETG", "left_g": 100.0},
+    ]
+
+    def wish(grams: float, material: str = "PLA") -> dict[str, object]:
+        return {"material_g": grams, "material": material}
+
+    async with bench(tmp_path, materials=materials) as made:
+        await made.online()
+
+        async def order(name: str, grams: float, rev: int = 1, **fields: object) -> str:
+            fields = {"require": wish(grams), **fields}
+            return (await made.job(job_payload(name, rev, **fields))).detail
+
+        async def promised_g() -> list[float]:
+            return [part.promised_g for part in await made.coordinator.spools.parts(besides="")]
+
+        assert await order("first", 300.0) == ""
+        assert "200 g are left that are not promised" in await order("second", 250.0)
+        assert await order("other", 90.0, require=wish(90.0, "petg")) == ""
+        assert await promised_g() == [300.0, 90.0]
+        assert await order("first", 450.0, 2) == "", "its own earlier revision is in its way"
+        assert await promised_g() == [450.0, 90.0]
+        job = replace(await made.queue.get("first"), filament_mm=40_000.0, copies=3, copies_done=1)
+        await made.database.run(lambda connection: job_rows.update(connection, job))
+        assert await promised_g() == [pytest.approx(80_000 * g_per_mm("PLA"), abs=0.1), 90.0]
+        await made.queue.cancel("first")
+        assert await promised_g() == [0.0, 90.0]
+        assert await order("second", 250.0, 2) == ""
 
 
 def test_two_spools_in_one_slot_are_refused() -> None:
