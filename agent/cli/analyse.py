@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agent.cli.given_file import demand_file, named
 from agent.cli.session import Session, local_command
 from agent.cli.wording import duration, facts, heater_name, printable
 from agent.domain.errors import NotFoundError, RefusedError, UsageError
@@ -40,12 +41,12 @@ def analyse(
     session: Session, file: Path, profile_name: str | None, dialect: str | None, thumbnail: Path | None
 ) -> int:
     """Check GCODE against this printer's limits: time, layers, findings. Exit code 4 when refused."""
-    if not file.is_file():
-        raise NotFoundError(f"{file} is not a file that can be read", remedy="check the path")
+    demand_file(file)
     if thumbnail is not None:
         _write_thumbnail(file, thumbnail)
     profile, dialect_name = _target(session.config, profile_name, dialect)
-    prepared = _prepare(file, profile, dialect_name)
+    with named(file):
+        prepared = _prepare(file, profile, dialect_name)
     document = _document(file, profile, prepared)
     session.show(document, lambda: _text(document))
     return 0 if prepared.is_printable else RefusedError.exit_code

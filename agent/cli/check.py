@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agent.cli.given_file import demand_file
 from agent.cli.session import Session, local_command
 from agent.cli.wording import facts, percent, printable
-from agent.domain.errors import FabunitError, NotFoundError, RefusedError, UsageError
+from agent.domain.errors import FabunitError, RefusedError, UsageError
 
 if TYPE_CHECKING:
     from agent.mesh.client import Progress
@@ -89,8 +90,7 @@ def check(
     if repair_to is not None and len(models) > 1:
         raise UsageError("--repair takes one model at a time")
     for model in models:
-        if not model.is_file():
-            raise NotFoundError(f"{model} is not a file that can be read", remedy="check the path")
+        demand_file(model)
     limits = _limits(session.config, profile_name, material, layer_mm, has_supports=not no_supports)
     reports = []
     for model in models:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.cli.follow import follow, outcome_code
+from agent.cli.given_file import demand_file
 from agent.cli.jobs import job_line
 from agent.cli.session import Session, WholeNumber, daemon_command
 from agent.cli.wording import percent, printable
-from agent.domain.errors import ArtefactError, FabunitError, NotFoundError
+from agent.domain.errors import ArtefactError, FabunitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,20 +78,7 @@ def print_files(
 
 
 def _check(file: Path) -> None:
-    try:
-        found = file.stat()
-        readable = os.access(file, os.R_OK)
-    except OSError as error:
-        raise NotFoundError(f"{file}: {error.strerror}", remedy="check the path") from error
-    if not stat.S_ISREG(found.st_mode):
-        raise ArtefactError(
-            f"{file} is not a file", code="bad_name", remedy="name the files in it one by one"
-        )
-    if not readable:
-        raise FabunitError(
-            f"{file}: no permission to read it", code="unreadable", remedy="check the file's mode"
-        )
-    if found.st_size == 0:
+    if demand_file(file) == 0:
         raise ArtefactError(f"{file} is empty", code="empty_file", remedy="slice it again")
 
 

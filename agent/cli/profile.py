@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agent.cli.given_file import demand_file
 from agent.cli.session import Session, local_command
 from agent.cli.wording import facts, printable, table
 from agent.domain.errors import ConfigError, RefusedError, StorageError, UsageError
@@ -95,7 +96,11 @@ def import_presets(
     """
     from agent.slicing.preset_file import PresetFile, vendor_file
 
-    path = Path(source) if Path(source).is_file() else vendor_file(source)
+    path = Path(source)
+    if path.suffix == ".ini" or len(path.parts) > 1:
+        demand_file(path)
+    elif not path.is_file():
+        path = vendor_file(source)
     file = PresetFile.read(path)
     wanted = {"printer": printer, "filament": material, "print": quality}
     if file.presets and not file.flat and not any(wanted.values()):

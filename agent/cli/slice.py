@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agent.cli.given_file import demand_file, named
 from agent.cli.session import Session, WholeNumber, local_command
 from agent.cli.wording import duration, facts, percent, printable, size
-from agent.domain.errors import NotFoundError, UsageError
+from agent.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from agent.slicing.setup import PrintSetup
@@ -58,8 +59,9 @@ def slice_model(
     from agent.settings import load_settings
     from agent.slicing.setup import SliceChoices, load_setup
 
-    if not model.is_file():
-        raise NotFoundError(f"{model} is not a file that can be read", remedy="check the path")
+    demand_file(model)
+    if output.is_dir():
+        raise UsageError(f"{output} is a directory", remedy="name a file with -o")
     if not output.absolute().parent.is_dir():
         raise UsageError(f"{output.parent} is no directory", remedy="check the path of -o")
     settings = load_settings(session.config or default_config())
@@ -85,12 +87,13 @@ def _slice(session: Session, model: Path, output: Path, setup: PrintSetup, engin
 
         chosen, found = await choose_engine(engine)
         mesh = scratch / "checked.stl"
-        report = await run_check(Request(model, model.name, check_limits(setup), repair_to=mesh))
-        demand_printable(report)
-        decided = with_supports(setup, report)
-        dialect = setup.profile.dialect if setup.profile.dialect != "auto" else "marlin"
-        order = SliceOrder(mesh, decided, output, scratch, scratch, dialect, facts_of(report))
-        result = await slice_mesh(order, chosen, found, on_progress=_progress if watched else None)
+        with named(model):
+            report = await run_check(Request(model, model.name, check_limits(setup), repair_to=mesh))
+            demand_printable(report)
+            decided = with_supports(setup, report)
+            dialect = setup.profile.dialect if setup.profile.dialect != "auto" else "marlin"
+            order = SliceOrder(mesh, decided, output, scratch, scratch, dialect, facts_of(report))
+            result = await slice_mesh(order, chosen, found, on_progress=_progress if watched else None)
         return {"file": str(output), **describe(result, decided, report)}
 
     with tempfile.TemporaryDirectory(prefix="fabunit-slice-") as scratch:

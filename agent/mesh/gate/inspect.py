@@ -29,6 +29,7 @@ _EXTENSIONS: dict[str, tuple[MeshFormat, ...]] = {
     "stp": (MeshFormat.STEP,),
 }
 EXTENSIONS = frozenset(_EXTENSIONS)
+_SLICED = ("gcode", "gco", "g")
 _OBJ_LINE = re.compile(rb"^[ \t]*(?:v|vn|vt|f|o|g|s|mtllib|usemtl|l|p)[ \t]+\S", re.MULTILINE)
 _OFF_WORD = re.compile(rb"\s*(?:#[^\n]*\n\s*)*(?:ST)?C?N?OFF\b")
 
@@ -51,12 +52,24 @@ def inspect(path: Path, name: str = "", bounds: GateBounds = DEFAULT_BOUNDS) -> 
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     _refuse_foreign_text(head)
+    if head.startswith(b"GCDE"):
+        raise MeshFileError(
+            "the file is binary G-code (.bgcode), which serial printers do not read",
+            code="file.unsupported",
+            remedy="switch off binary G-code in the slicer and export again",
+        )
     extension = (name or path.name).rpartition(".")[2].lower()
     wanted = _EXTENSIONS.get(extension, ())
     found = _recognise(path, head, size, wanted)
     if found is None:
         if wanted and wanted[0] is MeshFormat.STL_BINARY:
             return inspect_stl(path, size, bounds)
+        if extension in _SLICED:
+            raise MeshFileError(
+                f"the file is sliced already (.{extension})",
+                code="file.unknown_format",
+                remedy="`fabunit analyse` tells whether it can be printed here, `fabunit print` takes it as it is",
+            )
         raise MeshFileError(
             f"this is no mesh file that can be read ({extension or 'no extension'})",
             code="file.unknown_format",

@@ -17,6 +17,7 @@ from agent.mesh.gate.facts import IDENTITY, GateFacts, Instance, Matrix, MeshFor
 from agent.mesh.gate.xml import Attributes, parse
 
 _CONTENT_TYPES = "[Content_Types].xml"
+_SLICED_PLATE = re.compile(r"Metadata/[^/]{1,100}\.gcode")
 _MODEL_RELATION = "/3dmodel"
 _ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")  # a scheme, a drive, a host
 _UNITS_MM = {
@@ -55,6 +56,7 @@ class PartShape:
 def inspect_3mf(path: Path, size_bytes: int, bounds: GateBounds) -> GateFacts:
     """Return the facts of a 3MF with its build plan. Raises MeshFileError."""
     with model_archive(path, bounds) as archive:
+        _refuse_sliced(archive)
         _demand_content_types(archive, bounds)
         root = _root_part(archive, bounds)
         _refuse_external(archive, bounds)
@@ -63,6 +65,16 @@ def inspect_3mf(path: Path, size_bytes: int, bounds: GateBounds) -> GateFacts:
     if triangles == 0:
         raise MeshFileError("nothing is on the build plate of the 3MF", code="mesh.empty")
     return GateFacts(MeshFormat.THREE_MF, size_bytes, triangles, plan)
+
+
+def _refuse_sliced(archive: zipfile.ZipFile) -> None:
+    """Refuse a `.gcode.3mf`: who sends it wants the G-code in it, made for another printer, not its meshes."""
+    if any(_SLICED_PLATE.fullmatch(name) for name in archive.namelist()):
+        raise MeshFileError(
+            "the file is sliced already: a .gcode.3mf archive for Bambu printers",
+            code="file.unsupported",
+            remedy="export plain .gcode for this printer from the slicer, or the part itself as 3MF or STL",
+        )
 
 
 def _demand_content_types(archive: zipfile.ZipFile, bounds: GateBounds) -> None:

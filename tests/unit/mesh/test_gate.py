@@ -140,6 +140,29 @@ def test_hostile_packages_are_refused(tmp_path: Path, content: bytes, code: str)
     assert refusal(tmp_path, "a.3mf", content).code == code
 
 
+def test_a_sliced_archive_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    """Also where a mesh is in it: whoever sends it wants the G-code, which was made for another printer."""
+    for content in (
+        package(model_xml(CUBE), more={"Metadata/plate_1.gcode": b"G28\n"}),
+        _archive({"Metadata/plate_12.gcode": b"G28\n"}),
+    ):
+        refused = refusal(tmp_path, "a.gcode.3mf", content)
+        assert refused.code == "file.unsupported"
+        assert ".gcode.3mf" in refused.message
+        assert "plain .gcode" in refused.remedy
+
+
+def test_every_refusal_has_a_remedy(tmp_path: Path) -> None:
+    for content in (
+        b"",
+        b"PK\x03\x04",
+        package("<model>"),
+        package(model_xml(CUBE, unit="parsec")),
+        shapes.stl(CUBE),
+    ):
+        assert refusal(tmp_path, "a.3mf", content).remedy
+
+
 def test_a_damaged_member_is_refused(tmp_path: Path) -> None:
     content = bytearray(shapes.threemf(CUBE))
     at = content.index(b"[Content_Types].xml") + 30
