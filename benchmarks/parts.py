@@ -11,7 +11,7 @@ _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "corpus"
 CORPUS = Path(os.environ.get("FABUNIT_CORPUS", _BESIDE))
 """The corpus of `make test-corpus`."""
 _REAL = (
-    "benchy__3DBenchy.3mf", "trimesh__20mm-xyz-cube.stl", "trimesh__plate_holes.STL", "CuraEngine__testModel.stl",
+    "benchy__3DBenchy.3mf", "trimesh__20mm-xyz-cube.stl", "v2__exhaust_filter_housing.stl", "CuraEngine__testModel.stl",
     "mk3__extruder-body.stl", "mk3__fan-shroud.stl", "mk3__rpi-zero-frame.stl", "v0__Display_Knob_x1.stl",
     "v0__X_Carriage_x1.stl", "v0__a_Tensioner_Knob_x2.stl",
 )  # fmt: skip

@@ -57,6 +57,8 @@ def _set(motion: Motion, word: str, values: dict[str, float]) -> None:
         table = limits.max_acceleration if word == "M201" else limits.max_speed
         for index, axis in enumerate("XYZE"):
             table[index] = values.get(axis, table[index])
+    elif word == "M205":
+        limits.junction_deviation = values.get("J", limits.junction_deviation)
     elif word == "M204":
         both = values.get("S")
         limits.print_acceleration = values.get("P", both or limits.print_acceleration)
