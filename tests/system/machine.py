@@ -67,6 +67,8 @@ class Machine:
         (self.root / "etc/resolv.conf").unlink(missing_ok=True)  # Ubuntu has a link to nowhere there
         shutil.copy("/etc/resolv.conf", self.root / "etc/resolv.conf")
         (self.root / "etc/hostname").write_text("bench\n")
+        # Debian's installer writes it; who answers for `localhost` without it depends on the resolver.
+        (self.root / "etc/hosts").write_text("127.0.0.1 localhost bench\n")
         self._process: subprocess.Popen[bytes] | None = None
         self._leader = 0
 
