@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from agent.coordinator.standin.broker import LocalBroker
 from tests.integration.rig import Rig
+from tests.integration.workshop import Workshop
 
 PROCESS_TIMEOUT_S = 300
 """These tests start real processes and wait for what they do; a crowded machine may take its time."""
@@ -28,3 +31,13 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
         yield bench
     finally:
         bench.close()
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Iterator[Workshop]:
+    """A broker and a coordinator; a unit joins it with `ready`."""
+    with (
+        LocalBroker(tmp_path / "broker") as broker,
+        contextlib.closing(Workshop(tmp_path, broker)) as made,
+    ):
+        yield made

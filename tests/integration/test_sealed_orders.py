@@ -5,28 +5,22 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from agent.coordinator import sealed_files
-from agent.coordinator.standin import orders, pushing, units
+from agent.coordinator.standin import orders, pushing
 from agent.coordinator.standin.broker import find_mosquitto
 from agent.coordinator.standin.pushing import Wishes
 from agent.slicing.programs import has_engine
+from agent.storage.backup import back_up
 from tests.integration.cli_runner import fabunit
 from tests.integration.rig import Rig, commands, spiral
-from tests.integration.test_coordinator_standin import (
-    UNIT,
-    Workshop,
-    all_arrived,
-    completed,
-    online,
-    workshop,
-)
+from tests.integration.workshop import UNIT, Workshop, all_arrived, completed, ready
 from tests.unit.slicing.solids import box, save
 
-__all__ = ["workshop"]
 pytestmark = pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
 
 SECRET = "; designed by nobody you know, for nobody else's eyes"
@@ -68,25 +62,14 @@ def lines_of(part: Path) -> list[bytes]:
     return [*moves[::20], SECRET.encode()]
 
 
-def erased(rig: Rig, job_id: str) -> None:
+def until_erased(rig: Rig, job_id: str) -> None:
+    """Wait for the record that says so; fail after the deadline."""
+
     def is_erased() -> bool:
         told = rig.client.get("/v1/events")["events"]
         return any(event["job_id"] == job_id and event["data"].get("event") == "erased" for event in told)
 
     rig.until(is_erased, f"the files of {job_id} are erased")
-
-
-def ready(rig: Rig, workshop: Workshop) -> None:
-    workshop.join(rig)
-    rig.start_printer()
-    rig.start_daemon()
-    online(rig, workshop)
-
-    def is_key_known() -> bool:
-        known = units.get(workshop.ledger.reading, UNIT)
-        return bool(known and known.state and known.state.get("public_key"))
-
-    rig.until(is_key_known, "the coordinator knows the unit's key")
 
 
 def test_a_sealed_order_is_printed_exactly_and_leaves_nothing(
@@ -104,7 +87,7 @@ def test_a_sealed_order_is_printed_exactly_and_leaves_nothing(
     assert traces(rig.state, lines_of(part)), "the search finds nothing even while the part is being printed"
     completed(rig, workshop, job_id)
     assert rig.executed() == commands(part.read_text())
-    erased(rig, job_id)
+    until_erased(rig, job_id)
     assert traces(rig.state, lines_of(part)) == []
     assert workshop.command("bed_clear") == "done"
     all_arrived(rig, workshop)
@@ -116,9 +99,17 @@ def test_an_inline_order_leaves_nothing_in_the_database(rig: Rig, workshop: Work
     part = secret_part(tmp_path)
     ready(rig, workshop)
     job_id = workshop.push(part, Wishes(is_inline=True, is_erased=True, is_signed=True))
+    rig.until_executed(100)
+    copy = back_up(rig.state / "fabunit.db")
+    found = traces(rig.state, lines_of(part))
+    assert any(trace.startswith(copy.name) for trace in found), "the daily copy has the order by now"
     completed(rig, workshop, job_id)
     assert rig.executed() == commands(part.read_text())
-    erased(rig, job_id)
+    until_erased(rig, job_id)
+    rig.until(
+        lambda: not traces(rig.state, lines_of(part)), "the daily copy and the WAL have forgotten it, too"
+    )
+    assert (rig.state / "fabunit.db.backup").exists()
     assert rig.stop_daemon() == 0
     assert traces(rig.state, lines_of(part)) == []
 
@@ -128,31 +119,42 @@ def test_what_was_made_of_a_sealed_mesh_is_erased_with_it(
     rig: Rig, workshop: Workshop, tmp_path: Path
 ) -> None:
     part = save(tmp_path / "sealed.stl", box(20, 20, 2))
-    workshop.join(rig)
-    rig.start_printer(speed=2000)
-    rig.start_daemon()
-    online(rig, workshop)
+    ready(rig, workshop, speed=2000)
     wishes = Wishes(material="PLA", quality="draft", is_encrypted=True, is_erased=True, is_signed=True)
     job_id = workshop.push(part, wishes)
     completed(rig, workshop, job_id)
     sliced = [line.encode() for line in rig.executed() if line.startswith("G1 X")]
-    erased(rig, job_id)
+    until_erased(rig, job_id)
     assert traces(rig.state, [*sliced[::20], part.read_bytes()[84:]]) == []
     left = {path.name for path in rig.state.rglob("*") if path.suffix in (".gcode", ".stl", ".png", ".3mf")}
     assert left == set()
 
 
-def refused(rig: Rig, workshop: Workshop, job_id: str) -> None:
-    """The order is rejected for its ciphertext, at both ends, and nothing of it stays."""
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """How an order ended at both ends, and what is left of it at the unit."""
+
+    reason: str
+    codes: set[str]
+    detail: str
+    told: str
+    executed: list[str]
+    files: list[Path]
+
+
+def rejection(rig: Rig, workshop: Workshop, job_id: str) -> Rejection:
+    """Wait until an order is rejected."""
     rig.until(lambda: workshop.state(job_id) == "rejected", f"{job_id} is rejected")
     job = rig.job(job_id)
-    assert job["reason"] == "fetch_failed"
-    assert "cannot be opened" in job["detail"]
-    told = [event for event in rig.client.get("/v1/events")["events"] if event["job_id"] == job_id]
-    assert any(event["data"].get("code") == "bad_ciphertext" for event in told)
-    assert "cannot be opened" in orders.jobs(workshop.ledger.reading, job_id=job_id)[0].detail
-    assert rig.executed() == []
-    assert not list((rig.state / "artefacts").rglob("*/*"))
+    events = [event for event in rig.client.get("/v1/events")["events"] if event["job_id"] == job_id]
+    return Rejection(
+        reason=job["reason"],
+        codes={event["data"]["code"] for event in events if "code" in event["data"]},
+        detail=job["detail"],
+        told=orders.jobs(workshop.ledger.reading, job_id=job_id)[0].detail or "",
+        executed=rig.executed(),
+        files=list((rig.state / "artefacts").rglob("*/*")),
+    )
 
 
 def test_a_sealed_file_that_was_changed_on_its_way(rig: Rig, workshop: Workshop, tmp_path: Path) -> None:
@@ -164,7 +166,11 @@ def test_a_sealed_file_that_was_changed_on_its_way(rig: Rig, workshop: Workshop,
     body[len(body) // 2] ^= 1
     served.write_bytes(body)
     rig.start_daemon()
-    refused(rig, workshop, job_id)
+    found = rejection(rig, workshop, job_id)
+    assert (found.reason, found.codes) == ("fetch_failed", {"bad_ciphertext"})
+    assert "cannot be opened" in found.detail
+    assert found.told == found.detail, "the coordinator hears the same"
+    assert (found.executed, found.files) == ([], []), "nothing of it is printed or stays"
 
 
 def test_a_file_that_is_sealed_to_another_unit(
@@ -174,5 +180,8 @@ def test_a_file_that_is_sealed_to_another_unit(
     other = sealed_files.public_key(bytes(range(32)))
     monkeypatch.setattr(pushing, "_key_of", lambda *_: other)
     job_id = workshop.push(secret_part(tmp_path), SEALED)
-    refused(rig, workshop, job_id)
-    assert "not sealed to this unit" in rig.job(job_id)["detail"]
+    found = rejection(rig, workshop, job_id)
+    assert (found.reason, found.codes) == ("fetch_failed", {"bad_ciphertext"})
+    assert "not sealed to this unit" in found.detail
+    assert found.told == found.detail, "the coordinator hears the same"
+    assert (found.executed, found.files) == ([], []), "nothing of it is printed or stays"

@@ -10,6 +10,7 @@ import pytest
 from agent.coordinator.documents import parse_unit
 from agent.coordinator.offer import MAX_PROFILES, capabilities, offered_profiles
 from agent.coordinator_settings import CoordinatorSettings
+from agent.domain.artefact import Metadata, Prepared
 from agent.domain.profile import HeaterLimits
 from agent.domain.spool import g_per_mm
 from agent.paths import profiles_dirs
@@ -112,6 +113,28 @@ async def test_what_the_queue_will_take_is_not_promised_again(tmp_path: Path) ->
         await made.queue.cancel("first")
         assert await promised_g() == [0.0, 90.0]
         assert await order("second", 250.0, 2) == ""
+
+
+def file_that_takes(length_mm: float) -> Prepared:
+    summary = {"analysis": {"filament_mm": {"T0": length_mm}}}
+    return Prepared("s", "p", 1, "x", 1, 1, 1, (0,), (0.0,), (), Metadata(), (), summary)
+
+
+async def test_a_file_is_compared_with_what_the_jobs_ahead_leave(tmp_path: Path) -> None:
+    materials = [{"slot": "T0", "material": "PLA", "left_g": 500.0}]
+    async with bench(tmp_path, materials=materials) as made:
+        await made.online()
+        await made.job(job_payload("first", require={"material_g": 300.0}))
+        await made.job(job_payload("second"))
+        spools, file = made.coordinator.spools, file_that_takes(250.0 / g_per_mm("PLA"))
+        assert (await spools.compare(await made.queue.get("first"), file)).findings == ()
+        (found,) = (await spools.compare(await made.queue.get("second"), file)).findings
+        assert (
+            found.message
+            == "about 250 g of T0 are needed, 500 g are left and the jobs ahead take 300 g of them"
+        )
+        await made.queue.cancel("first")
+        assert (await spools.compare(await made.queue.get("second"), file)).findings == ()
 
 
 def test_two_spools_in_one_slot_are_refused() -> None:
