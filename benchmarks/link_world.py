@@ -40,11 +40,19 @@ class LinkWorld:
     """Everything a chaos run or a measurement of the link needs; a context manager."""
 
     def __init__(
-        self, folder: Path, *, speed: float = 400.0, extra: str = "", port: str = "", is_linked: bool = True
+        self,
+        folder: Path,
+        *,
+        speed: float = 400.0,
+        extra: str = "",
+        port: str = "",
+        is_linked: bool = True,
+        niceness: int = 0,
     ) -> None:
         """`extra` goes into the unit's `[coordinator]` section; `port`: a printer that is there already.
 
-        A unit that is not linked has no such section: to compare with.
+        A unit that is not linked has no such section: to compare with. `niceness` of the unit; a negative one needs
+        root.
         """
         self.folder = folder
         # What lies beside the socket is in memory in an installed unit (/run), so it is here.
@@ -61,6 +69,7 @@ class LinkWorld:
         self.daemon: subprocess.Popen[bytes] | None = None
         self._speed = speed
         self._port = port
+        self._niceness = niceness
         self._configure(self._section() + extra if is_linked else "")
 
     def __enter__(self) -> Self:
@@ -98,6 +107,9 @@ class LinkWorld:
         """Start the unit; returns at once."""
         arguments = ["run", "--config", str(self.folder / "config.toml"), "--socket", str(self._run / "sock")]
         self.daemon = self._spawn(["-m", "agent", *arguments], "daemon.log")
+        if self._niceness:
+            # Its threads, which begin later, inherit it.
+            os.setpriority(os.PRIO_PROCESS, self.daemon.pid, self._niceness)
 
     def kill_standin(self) -> None:
         """SIGKILL the coordinator."""
