@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass
 
 PER_S = 10.0
-"""With so many, and in a flood of more, one line in a hundred waits 0.8 ms longer (benchmarks/link_delay.py)."""
+"""With so many one line in a hundred waits 0.3 ms longer, in a flood of more 0.7 ms (benchmarks/link_delay.py)."""
 BURST = 100
 """So many are taken without a wait after a pause: a person, or a script that asks one thing after another, goes on."""
 MOST_WAIT_S = 1.0
