@@ -32,6 +32,8 @@ _CLASSES = bytes(_LETTER if 65 <= k <= 90 else {10: _END, 46: _DOT}.get(k, 0) fo
 _POWERS = 10.0 ** np.arange(MAX_DIGITS + 1)
 _SIGNS = np.ones(256)
 _SIGNS[0x2D] = -1.0
+_LAST = np.array([(0x0F0F0F0F0F0F0F0F << 8 * (8 - count)) % (1 << 64) for count in range(9)], np.uint64)
+"""What is left of eight digits' characters when only the last `count` of them belong to the number."""
 _PAD = b"0" * 8  # so that eight bytes lie before every number
 
 
@@ -57,22 +59,21 @@ def tokenise(block: bytes) -> Tokens:
     classes = np.frombuffer(text.translate(_CLASSES), np.uint8)
     at = np.flatnonzero(classes)
     kind = classes[at]
-    is_end, is_dot = kind == _END, kind == _DOT
+    is_end = kind == _END
     letters = np.flatnonzero(kind == _LETTER)
     line = np.cumsum(is_end).take(letters)
-    dots = np.cumsum(is_dot)
     letters_at = at.take(letters)
     # The last delimiter is a line end, so each letter has one behind it.
     after = letters + 1
-    has_dot = is_dot.take(after)
-    stop = after + has_dot
-    stop_at = at.take(stop)
+    has_dot = kind.take(after) == _DOT
+    stop_at = at.take(after + has_dot)
     fraction = np.where(has_dot, stop_at - at.take(after) - 1, 0)
     sign = chars.take(letters_at + 1)
     is_signed = (sign == 0x2D) | (sign == 0x2B)
     length = stop_at - letters_at - 1 - has_dot - is_signed
-    # In the text without dots, a number is one run of digits.
-    end_at = stop_at - dots.take(stop) + is_dot.take(stop)
+    # In the text without dots, a number is one run of digits; what stands before a letter is letters, ends and dots.
+    dots = letters - np.arange(len(letters)) - line + has_dot
+    end_at = stop_at - dots
     mantissa = _digits(
         _PAD + text.translate(None, b"."), end_at + len(_PAD), np.minimum(np.maximum(length, 0), MAX_DIGITS)
     )
@@ -122,12 +123,7 @@ def _digits(text: bytes, end_at: Integers, length: Integers) -> Floats:
 
 def _eight(words: NDArray[np.uint64], length: Integers) -> NDArray[np.uint64]:
     """Read up to eight digits that end a word each: pairs, then fours, then all (a known SWAR method)."""
-    shift = (64 - 8 * length).astype(np.uint64)
-    none = length == 0
-    shift[none] = 0
-    words = words & np.uint64(0x0F0F0F0F0F0F0F0F)
-    words = (words >> shift) << shift
-    words[none] = 0
+    words = words & _LAST.take(length)
     words = (words * np.uint64(2561)) >> np.uint64(8)
     words = ((words & np.uint64(0x00FF00FF00FF00FF)) * np.uint64(6553601)) >> np.uint64(16)
     return ((words & np.uint64(0x0000FFFF0000FFFF)) * np.uint64(42949672960001)) >> np.uint64(32)
