@@ -1,9 +1,11 @@
 """The analysis of G-code beside OctoPrint's and Moonraker's; prints a Markdown table.
 
-`python -m benchmarks.gcode_analysis [FILE...]`; without files the demo's part as its slicer wrote it, and a million
-lines of it. OctoPrint is looked for in the environment that `benchmarks.peers` makes, Moonraker's `metadata.py` (one
-file, it needs pillow) as `~/.cache/fabunit-bench/moonraker/metadata.py`; what is missing is left out. Processor seconds
-and peak memory of the whole process each; "above" is what the peak is above the bare interpreter with numpy.
+`python -m benchmarks.gcode_analysis [--own] [FILE...]`; without files the demo's part as its slicer wrote it, and a
+million lines of it; with `--own` ten million lines too, and nobody else's tools. A loop that does nothing but read the
+lines tells how fast the machine was meanwhile. OctoPrint is looked for in the environment that `benchmarks.peers`
+makes, Moonraker's `metadata.py` (one file, it needs pillow) as `~/.cache/fabunit-bench/moonraker/metadata.py`; what is
+missing is left out. Processor seconds and peak memory of the whole process each; "above" is what the peak is above the
+bare interpreter with numpy.
 """
 
 from __future__ import annotations
@@ -23,7 +25,16 @@ from agent.slicing.profiles import load_profile
 from benchmarks.board import cache_dir
 
 LONG_LINES = 1_000_000
+HUGE_LINES = 10_000_000
 PROFILE = "generic-220"
+_BARE = """
+import sys
+count = 0
+with open(sys.argv[1], "rb") as file:
+    for line in file:
+        count += line[0] == 71
+print(count)
+"""
 _COMMON = """
 import sys, tempfile
 from pathlib import Path
@@ -61,20 +72,24 @@ class Tool:
 
 def main() -> None:
     """Measure and print."""
+    arguments = sys.argv[1:]
+    is_own = "--own" in arguments
+    files = [Path(argument) for argument in arguments if argument != "--own"]
     with tempfile.TemporaryDirectory() as folder:
-        files = [Path(argument) for argument in sys.argv[1:]]
-        files = files or [paths.demo_part(), _long(Path(folder), paths.demo_part())]
+        part = paths.demo_part()
+        lengths = [LONG_LINES, HUGE_LINES] if is_own else [LONG_LINES]
+        files = files or [part, *(_long(Path(folder), part, lines) for lines in lengths)]
         print("| file | tool | CPU s | lines per CPU s | peak MiB | above | time, s |")
         print("|---|---|---|---|---|---|---|")
         for path in files:
-            _print_rows(path)
+            _print_rows(path, is_own=is_own)
 
 
-def _print_rows(path: Path) -> None:
+def _print_rows(path: Path, *, is_own: bool) -> None:
     with path.open("rb") as file:
         lines = sum(1 for _ in file)
     _, bare_mib, _ = measure([sys.executable, "-c", "import numpy"])
-    for tool in tools(path):
+    for tool in tools(path, is_own=is_own):
         cpu_s, peak_mib, output = measure(tool.command)
         found = re.search(tool.answer, output)
         seconds = float(found[1]) * tool.unit_s if found else None
@@ -86,12 +101,15 @@ def _print_rows(path: Path) -> None:
         )
 
 
-def tools(path: Path) -> Iterator[Tool]:
-    """Yield what is here."""
+def tools(path: Path, *, is_own: bool) -> Iterator[Tool]:
+    """Yield what is here; `is_own`: only ours."""
+    yield Tool("a bare loop", [sys.executable, "-c", _BARE, str(path)], r"seconds ([\d.]+)")
     profile = profile_to_json(load_profile(PROFILE, paths.profiles_dirs()))
     for name, code in (("gate and analysis", _WORKER), ("analysis", _ANALYSIS)):
         command = [sys.executable, "-c", code, str(path), profile]
         yield Tool(f"fabunit: {name}", command, r"seconds ([\d.]+)")
+    if is_own:
+        return
     octoprint = cache_dir() / "octoprint" / "bin" / "octoprint"
     if octoprint.is_file():
         command = [str(octoprint), "analysis", "gcode", str(path)]
@@ -120,15 +138,15 @@ def measure(command: list[str]) -> tuple[float, float, str]:
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text
 
 
-def _long(folder: Path, part: Path) -> Path:
-    """Write the part's layers again and again between its start and its end: a file of LONG_LINES."""
+def _long(folder: Path, part: Path, lines: int) -> Path:
+    """Write the part's layers again and again between its start and its end: a file of so many lines."""
     data = part.read_bytes()
     first, last = data.find(b";LAYER_CHANGE"), data.rfind(b";LAYER_CHANGE")
     layers = data[first:last]
-    path = folder / "long.gcode"
+    path = folder / f"long-{lines}.gcode"
     with path.open("wb") as file:
         file.write(data[:first])
-        for _ in range(LONG_LINES // layers.count(b"\n") + 1):
+        for _ in range(lines // layers.count(b"\n") + 1):
             file.write(layers)
         file.write(data[last:])
     return path
