@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import random
 from collections.abc import AsyncIterator, Callable
@@ -9,12 +11,12 @@ import pytest
 
 from agent.domain.artefact import Finding, Layer, Metadata, Prepared
 from agent.domain.events import Stamp
+from agent.jobs.pipeline import Pipeline
 from agent.jobs.policy import QueueLimits
 from agent.jobs.queue import Queue
-from agent.storage.artefacts import StoredArtefact
+from agent.storage.artefacts import ArtefactStore, StoredArtefact
 from agent.storage.database import Database
-
-PROFILE = "profile-1"
+from tests.unit.jobs.pipeline_bench import PROFILE, FakeGate, FakePrinter, MakePrepared, Running
 
 
 class SteppedClock:
@@ -86,3 +88,54 @@ def prepared() -> Callable[..., Prepared]:
         )
 
     return make
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[ArtefactStore]:
+    store = ArtefactStore(tmp_path, 1_000_000, min_free_bytes=0)
+    await store.open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def printer() -> FakePrinter:
+    return FakePrinter()
+
+
+@pytest.fixture
+def gate(store: ArtefactStore, prepared: MakePrepared) -> FakeGate:
+    return FakeGate(store.prepared_dir, prepared)
+
+
+@pytest.fixture
+def running(queue: Queue, store: ArtefactStore, printer: FakePrinter, gate: FakeGate) -> Running:
+    """Run a pipeline for as long as the `async with` block lasts."""
+
+    @contextlib.asynccontextmanager
+    async def run(
+        *,
+        gate_version: int = 1,
+        profile: str = PROFILE,
+        is_auto_start: bool = True,
+        is_ejecting: bool = False,
+    ) -> AsyncIterator[Pipeline]:
+        pipeline = Pipeline(
+            queue,
+            store,
+            printer,
+            gate,
+            profile_digest=profile,
+            gate_version=gate_version,
+            is_auto_start=is_auto_start,
+            is_ejecting=is_ejecting,
+        )
+        task = asyncio.create_task(pipeline.run())
+        try:
+            yield pipeline
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    return run

@@ -1,20 +1,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from agent.domain.artefact import Finding, Prepared, Severity
-from agent.domain.errors import FabunitError, NotFoundError, RefusedError, StorageError, UsageError
-from agent.domain.events import EventDraft, EventType, Stamp
-from agent.domain.job import Job, JobState, Reason
-from agent.domain.prints import Bed, OutcomeState, PrintOutcome, PrintRecord, PrintState
-from agent.jobs import print_writes
+from agent.domain.artefact import Finding, Severity
+from agent.domain.errors import FabunitError, NotFoundError, RefusedError, UsageError
+from agent.domain.events import EventDraft, EventType
+from agent.domain.job import JobState, Reason
+from agent.domain.prints import Bed
 from agent.jobs.ids import ALPHABET, new_id, spellings
 from agent.jobs.machine import JobEvent, Trigger
 from agent.jobs.orders import OrderOptions
@@ -22,29 +19,9 @@ from agent.jobs.placement import LAST, At
 from agent.jobs.policy import QueueLimits
 from agent.jobs.queue import Queue
 from agent.storage import events
-from agent.storage.artefacts import StoredArtefact
 from agent.storage.clock import SystemClock
 from agent.storage.database import Connection, Database
-
-Stored = Callable[..., StoredArtefact]
-MakePrepared = Callable[..., Prepared]
-
-DONE = PrintOutcome(OutcomeState.COMPLETED, None, "", 1, {"resends": 2})
-FAILED = PrintOutcome(OutcomeState.FAILED, Reason.PORT_LOST, "unplugged", 1)
-
-
-async def _ready(queue: Queue, stored: Stored, prepared: MakePrepared, **options: int) -> Job:
-    job = await queue.add(stored(), OrderOptions(**options))  # type: ignore[arg-type]
-    await queue.apply(job.job_id, JobEvent(Trigger.VERIFY_BEGAN))
-    return await queue.verified(job.job_id, prepared(job.artefact_sha256))
-
-
-async def _started(queue: Queue, job: Job, prepared: MakePrepared) -> PrintRecord:
-    return await queue.start_print(job.job_id, prepared(job.artefact_sha256), "usb:1", "stamp")
-
-
-async def _story(queue: Queue) -> list[tuple[str, str | None]]:
-    return [(event.type.value, event.state) for event in await queue.events_after(0)]
+from tests.unit.jobs.queue_bench import MakePrepared, Stored, ready_job, started_print, story
 
 
 async def test_added_jobs_are_listed_in_order(queue: Queue, stored: Stored) -> None:
@@ -55,7 +32,7 @@ async def test_added_jobs_are_listed_in_order(queue: Queue, stored: Stored) -> N
     assert (second.copies, second.material, second.quality, second.source) == (3, "PETG", "fine", "local")
     assert (urgent.state, urgent.held_from) == (JobState.HELD, JobState.RECEIVED)
     assert urgent.reason is Reason.HOLD_REQUESTED
-    assert await _story(queue) == [("job", "received")] * 3 + [("job", "held")]
+    assert await story(queue) == [("job", "received")] * 3 + [("job", "held")]
     assert len({first.job_id, second.job_id, urgent.job_id}) == 3
     assert all(set(job.job_id[2:]) <= set(ALPHABET) for job in (first, second, urgent))
 
@@ -132,7 +109,7 @@ async def test_hold_release_cancel_retry(queue: Queue, stored: Stored) -> None:
         await queue.cancel(job.job_id)
     assert (await queue.retry(job.job_id)).attempt == 2
     assert await queue.get(job.job_id) == (await queue.list())[0]
-    assert await _story(queue) == [
+    assert await story(queue) == [
         ("job", "received"),
         ("job", "held"),
         ("job", "received"),
@@ -185,176 +162,6 @@ async def test_a_verified_job_knows_what_the_gate_learned(
     }
 
 
-async def test_a_print_from_start_to_receipt(queue: Queue, stored: Stored, prepared: MakePrepared) -> None:
-    job = await _ready(queue, stored, prepared)
-    before = len(await queue.events_after(0))
-    record = await _started(queue, job, prepared)
-    assert 10_000 <= record.base < 60_000
-    assert (record.state, record.copy, record.port_id, record.file_stamp) == (
-        PrintState.PRINTING,
-        1,
-        "usb:1",
-        "stamp",
-    )
-    running = await queue.running()
-    assert running is not None
-    assert running.record == record
-    assert (running.job.state, await queue.bed()) == (JobState.PRINTING, Bed.OCCUPIED)
-    assert [event.type.value for event in (await queue.events_after(0))[before:]] == ["job", "print", "bed"]
-    finished = await queue.finish_print(record.print_id, DONE)
-    assert (finished.state, finished.copies_done) == (JobState.COMPLETED, 1)
-    assert (await queue.running(), await queue.bed()) == (None, Bed.OCCUPIED)
-    ended = await queue.get_print(record.print_id)
-    assert ended.receipt is not None
-    receipt = json.loads(ended.receipt)
-    assert (receipt["state"], receipt["stats"], receipt["job_id"]) == (
-        "completed",
-        {"resends": 2},
-        job.job_id,
-    )
-    assert receipt["duration_s"] > 0
-    assert receipt["artefact_sha256"] == job.artefact_sha256
-    with pytest.raises(RefusedError) as caught:
-        await queue.finish_print(record.print_id, FAILED)
-    assert caught.value.code == "print_over"
-    assert await queue.get_print(record.print_id) == ended
-
-
-async def test_a_print_consumes_the_cleared_bed(queue: Queue, stored: Stored, prepared: MakePrepared) -> None:
-    first = await _ready(queue, stored, prepared)
-    second = await _ready(queue, stored, prepared)
-    record = await _started(queue, first, prepared)
-    with pytest.raises(RefusedError) as caught:
-        await queue.clear_bed()
-    assert caught.value.code == "bed_in_use"
-    await queue.finish_print(record.print_id, FAILED)
-    with pytest.raises(RefusedError) as caught:
-        await _started(queue, second, prepared)
-    assert caught.value.code == "bed_occupied"
-    assert (await queue.get(second.job_id)).state is JobState.READY
-    assert await queue.clear_bed() is Bed.CLEAR
-    count = len(await queue.events_after(0))
-    await queue.clear_bed()
-    assert len(await queue.events_after(0)) == count, "a clear bed is no news"
-    await _started(queue, second, prepared)
-
-
-async def test_every_copy_needs_its_own_cleared_bed(
-    queue: Queue, stored: Stored, prepared: MakePrepared
-) -> None:
-    job = await _ready(queue, stored, prepared, copies=2)
-    record = await _started(queue, job, prepared)
-    assert (await queue.finish_print(record.print_id, DONE)).state is JobState.READY
-    with pytest.raises(RefusedError):
-        await _started(queue, job, prepared)
-    await queue.clear_bed()
-    second = await _started(queue, job, prepared)
-    assert second.copy == 2
-    assert (await queue.finish_print(second.print_id, DONE)).state is JobState.COMPLETED
-    assert [record.copy for record in await queue.prints(job_id=job.job_id)] == [2, 1]
-    assert len(await queue.prints(limit=1)) == 1
-
-
-async def test_ejection_clears_the_bed_only_of_a_completed_part(
-    queue: Queue, stored: Stored, prepared: MakePrepared
-) -> None:
-    job = await _ready(queue, stored, prepared, copies=2)
-    record = await _started(queue, job, prepared)
-    await queue.finish_print(record.print_id, DONE, is_ejected=True)
-    assert await queue.bed() is Bed.CLEAR
-    record = await _started(queue, job, prepared)
-    await queue.finish_print(record.print_id, FAILED, is_ejected=True)
-    assert await queue.bed() is Bed.OCCUPIED
-
-
-async def test_pause_and_resume_are_on_record(queue: Queue, stored: Stored, prepared: MakePrepared) -> None:
-    job = await _ready(queue, stored, prepared)
-    record = await _started(queue, job, prepared)
-    pause = JobEvent(Trigger.PAUSED, Reason.FILAMENT, "runout")
-    paused = await queue.record_pause(record.print_id, pause)
-    assert (paused.state, paused.reason) == (PrintState.PAUSED, Reason.FILAMENT)
-    count = len(await queue.events_after(0))
-    assert await queue.record_pause(record.print_id, pause) == paused
-    assert len(await queue.events_after(0)) == count
-    await queue.save_checkpoint(record.print_id, '{"line": 7}')
-    running = await queue.running()
-    assert running is not None
-    assert (running.job.state, running.record.pause_snapshot) == (JobState.PAUSED, '{"line": 7}')
-    resumed = await queue.record_pause(record.print_id, JobEvent(Trigger.RESUMED))
-    assert (resumed.state, (await queue.get(job.job_id)).state) == (PrintState.PRINTING, JobState.PRINTING)
-    await queue.record_pause(record.print_id, pause)
-    assert (await queue.finish_print(record.print_id, DONE)).state is JobState.COMPLETED
-
-
-async def test_cancelling_a_printing_job_is_a_wish_on_record(
-    queue: Queue, stored: Stored, prepared: MakePrepared
-) -> None:
-    job = await _ready(queue, stored, prepared)
-    record = await _started(queue, job, prepared)
-    assert (await queue.cancel(job.job_id, Reason.COORDINATOR)).state is JobState.PRINTING
-    assert (await queue.get_print(record.print_id)).cancel_reason is Reason.COORDINATOR
-    count = len(await queue.events_after(0))
-    await queue.cancel(job.job_id)
-    assert len(await queue.events_after(0)) == count
-    cancelled = PrintOutcome(OutcomeState.CANCELLED, Reason.COORDINATOR, "", 0)
-    assert (await queue.finish_print(record.print_id, cancelled)).state is JobState.CANCELLED
-
-
-async def test_a_failure_in_the_middle_of_a_transaction_leaves_nothing(
-    queue: Queue, stored: Stored, prepared: MakePrepared, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = await _ready(queue, stored, prepared)
-    count = len(await queue.events_after(0))
-
-    def broken(*_: object, **__: object) -> None:
-        raise StorageError("full", code="disk_full")
-
-    monkeypatch.setattr(print_writes, "set_bed", broken)
-    with pytest.raises(StorageError):
-        await _started(queue, job, prepared)
-    assert await queue.running() is None
-    assert (await queue.get(job.job_id)).state is JobState.READY
-    assert await queue.bed() is Bed.CLEAR
-    assert len(await queue.events_after(0)) == count
-
-
-async def test_only_the_checked_bytes_are_printed(
-    queue: Queue, stored: Stored, prepared: MakePrepared
-) -> None:
-    job = await _ready(queue, stored, prepared)
-    other = prepared(job.artefact_sha256, content=b"M104 S999\n")
-    with pytest.raises(RefusedError, match="not checked"):
-        await queue.start_print(job.job_id, other, "usb:1")
-    assert (await queue.running(), await queue.bed()) == (None, Bed.CLEAR)
-
-
-async def test_odd_figures_do_not_keep_a_print_from_ending(
-    queue: Queue, stored: Stored, prepared: MakePrepared
-) -> None:
-    job = await _ready(queue, stored, prepared)
-    record = await _started(queue, job, prepared)
-    stats = {"p50": float("nan"), "path": Path("/x"), "list": (1, float("inf"), True), 5: {"deep": b"x"}}
-    odd = PrintOutcome(OutcomeState.FAILED, None, "y" * 10_000, 1, stats)  # type: ignore[arg-type]
-    finished = await queue.finish_print(record.print_id, odd)
-    assert len(finished.detail) == 500
-    receipt = json.loads((await queue.get_print(record.print_id)).receipt or "")
-    assert receipt["stats"] == {"p50": None, "path": "/x", "list": [1, None, True], "5": {"deep": "b'x'"}}
-
-
-async def test_newest_means_last_written_whatever_the_clock_says(
-    queue: Queue, stored: Stored, database: Database, limits: QueueLimits
-) -> None:
-    late, early = await queue.add(stored("late")), await queue.add(stored("early"))
-    await queue.cancel(late.job_id)
-
-    class BackwardClock:
-        def stamp(self) -> Stamp:
-            return Stamp(1, 1, "boot-2")
-
-    await Queue(database, BackwardClock(), limits=limits).cancel(early.job_id)
-    assert [job.job_id for job in await queue.list(include_over=True)] == [early.job_id, late.job_id]
-
-
 async def test_references_name_what_jobs_need(queue: Queue, stored: Stored, prepared: MakePrepared) -> None:
     needed = await queue.add(stored("needed"))
     over = []
@@ -364,7 +171,7 @@ async def test_references_name_what_jobs_need(queue: Queue, stored: Stored, prep
     references = await queue.references()
     assert references.artefacts == {needed.artefact_sha256} | {job.artefact_sha256 for job in over[-5:]}
     assert (await queue.references(kept_files=0)).artefacts == {needed.artefact_sha256}
-    ready = await _ready(queue, stored, prepared)
+    ready = await ready_job(queue, stored, prepared)
     assert (await queue.references()).prepared == {ready.prepared_sha256}
 
 
@@ -427,13 +234,13 @@ async def test_a_replaced_database_is_reported_and_the_bed_is_not_trusted(tmp_pa
 async def test_the_database_itself_refuses_two_jobs_on_one_bed(
     queue: Queue, stored: Stored, prepared: MakePrepared, database: Database
 ) -> None:
-    one, two = [await _ready(queue, stored, prepared) for _ in range(2)]
-    await _started(queue, one, prepared)
+    one, two = [await ready_job(queue, stored, prepared) for _ in range(2)]
+    await started_print(queue, one, prepared)
     await database.run(
         lambda connection: connection.execute("UPDATE meta SET value='clear' WHERE key='bed'").close()
     )
     with pytest.raises(FabunitError):
-        await _started(queue, two, prepared)
+        await started_print(queue, two, prepared)
     assert (await queue.get(two.job_id)).state is JobState.READY
 
 

@@ -16,7 +16,7 @@ from agent.jobs.machine import JobEvent, Trigger
 from agent.jobs.queue import Queue
 from agent.jobs.salvage_desk import demand_part, plan_for, proposal_for
 from agent.storage.artefacts import StoredArtefact
-from tests.unit.jobs.conftest import PROFILE
+from tests.unit.jobs.pipeline_bench import PROFILE
 
 Stored = Callable[[str], StoredArtefact]
 FOUND: dict[str, Any] = {
