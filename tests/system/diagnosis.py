@@ -82,6 +82,8 @@ def step_doctor(trial: Trial) -> None:
     for check in ("service", "exposure", "daemon", "printer", "stop-path"):
         if [finding["level"] for finding in sound.get(check, [])] != ["ok"]:
             raise StepError(f"doctor says of the sound unit: {check}: {sound.get(check)}")
+    if machine.ask(f"systemctl show -P NFileDescriptorStore {UNIT}") == "0":
+        raise StepError("systemd keeps no copy of the port: that doctor leaves it out is not shown")
     _demand_no_error(sound, "the sound unit")
     for fault in _FAULTS:
         _demand_mending(trial, fault)

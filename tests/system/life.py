@@ -15,8 +15,8 @@ from tests.system.trial import LONG_MOVES, MOVES, PORT, SPEED, UNIT, Trial
 ROOT = Path(__file__).resolve().parents[2]
 MOST_EXPOSURE = 1.6
 WATCHDOG_S = 30.0
-# What the steps use besides the package: a slicer, a broker with its certificates, completion, sudo (in remedies).
-_PROGRAMS = "python3 cura-engine curl mosquitto openssl bash-completion sudo"
+# What the steps use besides the package and a slicer: a broker with its certificates, completion, sudo (in remedies).
+_PROGRAMS = "python3 curl mosquitto openssl bash-completion sudo"
 
 
 _NETWORK = """import socket
@@ -30,7 +30,8 @@ def step_install(trial: Trial) -> None:
     """`install.sh` with the address of a folder on a web server, on a machine that has never seen a package."""
     machine = trial.machine
     machine.run(
-        f"apt-get update -qq && apt-get install -y -qq --no-install-recommends {_PROGRAMS}", limit_s=900
+        f"apt-get update -qq && apt-get install -y -qq --no-install-recommends {_PROGRAMS} {trial.slicer}",
+        limit_s=900,
     )
     trial.before = machine.files()
     shutil.copy(ROOT / "install.sh", machine.root / "root/install.sh")
@@ -123,7 +124,9 @@ def step_sandbox(trial: Trial) -> None:
     machine.run(
         "systemctl daemon-reload; test -s /var/lib/fabunit/mk3s/box.gcode; rm /var/lib/fabunit/mk3s/box.*"
     )
-    trial.note("sandbox", "mesh check, slicing and network work under the unit's restrictions")
+    trial.note(
+        "sandbox", f"mesh check, slicing ({trial.slicer}) and network work under the unit's restrictions"
+    )
 
 
 def step_restart_and_kill(trial: Trial) -> None:

@@ -80,6 +80,7 @@ class Machine:
             "--console=read-only",
             f"--machine=fabunit-{os.getpid()}",
             "--resolv-conf=off",
+            "--timezone=off",  # it would be a mount, in the way of the package tzdata
         ]
         began = time.monotonic()
         with self.log.open("wb") as log:

@@ -68,7 +68,7 @@ def main() -> int:
         return 0
     image = base_image(suite, given.cache)
     first, second = _packages(suite, given.cache, is_reused=given.reuse, is_thin=given.thin)
-    trial = Trial(Machine(image, given.cache), first, second)
+    trial = Trial(Machine(image, given.cache), first, second, suite.slicer)
     steps = STEPS if suite.is_supported else REFUSED
     try:
         trial.note("boot", f"{suite.title}, systemd is up after {trial.machine.boot():.1f} s")

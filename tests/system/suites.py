@@ -13,13 +13,14 @@ _KEYRINGS = Path("/usr/share/keyrings")
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """`python` is the distribution's own; `is_supported`: there is a package for it."""
+    """`python` is the distribution's own; `is_supported`: there is a package for it; `slicer` a package of its own."""
 
     name: str
     title: str
     python: str
     is_ubuntu: bool = False
     is_supported: bool = True
+    slicer: str = "cura-engine"
 
     def sources(self, cache: Path) -> list[str]:
         """Return what mmdebstrap is told about the archive, after the name of the new tree."""
@@ -48,7 +49,7 @@ SUITES = {
     for suite in (
         Suite("bookworm", "Debian 12 bookworm", "3.11"),
         Suite("trixie", "Debian 13 trixie", "3.13"),
-        Suite("noble", "Ubuntu 24.04 noble", "3.12", is_ubuntu=True),
+        Suite("noble", "Ubuntu 24.04 noble", "3.12", is_ubuntu=True, slicer="prusa-slicer"),
         Suite("jammy", "Ubuntu 22.04 jammy", "3.10", is_ubuntu=True, is_supported=False),
     )
 }

@@ -24,6 +24,7 @@ class Trial:
     machine: Machine
     first: Path
     second: Path
+    slicer: str
     lines: list[tuple[str, str]] = field(default_factory=list)
     before: set[str] = field(default_factory=set)
     seen_entries: int = 0

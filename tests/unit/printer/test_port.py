@@ -316,56 +316,6 @@ def test_a_rate_the_driver_refuses(monkeypatch: pytest.MonkeyPatch, terminal: Te
     assert "250001" in failure.value.message
 
 
-def test_holders_of_a_made_up_proc(tmp_path: Path) -> None:
-    device = tmp_path / "ttyUSB0"
-    device.touch()
-    for pid, program, target in (
-        (7, "octoprint", device),
-        (8, "bash", tmp_path),
-        (os.getpid(), "we", device),
-    ):
-        (tmp_path / "proc" / str(pid) / "fd").mkdir(parents=True)
-        (tmp_path / "proc" / str(pid) / "comm").write_text(f"{program}\n")
-        (tmp_path / "proc" / str(pid) / "fd" / "3").symlink_to(target)
-    (tmp_path / "proc" / "9").mkdir()  # ended meanwhile
-    (tmp_path / "proc" / "self").mkdir()
-    found = holders(device, tmp_path / "proc")
-    assert [(holder.pid, holder.program) for holder in found] == [(7, "octoprint")]
-
-
-def test_a_descriptor_that_outlived_its_name_space_is_recognised(tmp_path: Path) -> None:
-    """The kernel shows it without /dev: what it was opened through is gone."""
-    device = tmp_path / "dev" / "ttyUSB0"
-    device.parent.mkdir()
-    device.touch()
-    (tmp_path / "ttyUSB0").hardlink_to(device)
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "ttyUSB0").touch()
-    for pid, program, target in (
-        (1, "systemd", device),
-        (7, "fabunit", tmp_path / "ttyUSB0"),
-        (8, "bash", tmp_path / "elsewhere" / "ttyUSB0"),
-        (9, "cat", tmp_path / "gone" / "ttyUSB0"),
-    ):
-        (tmp_path / "proc" / str(pid) / "fd").mkdir(parents=True)
-        (tmp_path / "proc" / str(pid) / "comm").write_text(f"{program}\n")
-        (tmp_path / "proc" / str(pid) / "fd" / "3").symlink_to(target)
-    found = holders(device, tmp_path / "proc")
-    assert [(holder.pid, holder.program) for holder in found] == [(7, "fabunit")], "systemd only keeps a copy"
-
-
-def test_the_pseudo_terminals_of_a_container_are_others(tmp_path: Path, terminal: Terminal) -> None:
-    """They have the same numbers and names as ours."""
-    for pid, target in ((7, Path(terminal.path)), (8, tmp_path / Path(terminal.path).name)):
-        (tmp_path / "proc" / str(pid) / "fd").mkdir(parents=True)
-        (tmp_path / "proc" / str(pid) / "fd" / "3").symlink_to(target)
-    try:
-        os.mknod(tmp_path / Path(terminal.path).name, 0o20600, Path(terminal.path).stat().st_rdev)
-    except PermissionError:
-        pytest.skip("only root makes devices")
-    assert [holder.pid for holder in holders(Path(terminal.path), tmp_path / "proc")] == [7]
-
-
 def test_a_tty_port_can_be_polled(terminal: Terminal) -> None:
     port = open_port(terminal.path, 115200)
     assert isinstance(port, TtyPort)
