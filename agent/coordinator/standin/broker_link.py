@@ -224,7 +224,7 @@ class BrokerLink:
             self.events.put(Disconnected(f"the broker refuses: {code}"))
         else:
             # Else paho sends everything again at once, whatever the broker's window is; due messages come anew.
-            self._client.drop_out_messages()
+            forget_unacknowledged(self._client)
             self._generation += 1
             window = getattr(properties, "ReceiveMaximum", MAX_WINDOW)
             self.events.put(Connected(bool(flags.session_present), int(window)))
@@ -250,3 +250,13 @@ class BrokerLink:
         self, _client: mqtt.Client, _data: Any, mid: int, code: ReasonCode, _properties: Any
     ) -> None:
         self.events.put(Taken(mid, not code.is_failure))
+
+
+def forget_unacknowledged(client: mqtt.Client) -> None:
+    """Have paho forget what it has sent and nobody acknowledged: 2.2 has a call for that, Trixie's 2.1 has not."""
+    drop = getattr(client, "drop_out_messages", None)
+    if drop is not None:
+        drop()
+        return
+    with client._out_message_mutex:  # noqa: SLF001 - what the newer call does
+        client._out_messages.clear()  # noqa: SLF001

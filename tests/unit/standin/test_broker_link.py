@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.coordinator.broker_address import BrokerAddress
 from agent.coordinator.standin.broker_link import (
@@ -17,6 +21,7 @@ from agent.coordinator.standin.broker_link import (
     Connected,
     Disconnected,
     LinkEvent,
+    forget_unacknowledged,
     parse_broker,
 )
 from agent.domain.errors import UsageError
@@ -105,3 +110,33 @@ def test_a_broker_that_is_not_there_is_named() -> None:
     with first_event(parse_broker(f"mqtt://127.0.0.1:{free_port()}")) as event:
         assert isinstance(event, Disconnected)
         assert "refuses" in event.reason
+
+
+class OldClient:
+    """What paho 2.1 has of it."""
+
+    def __init__(self) -> None:
+        self._out_message_mutex = threading.RLock()
+        self._out_messages = {1: "sent, not acknowledged"}
+
+
+class NewClient:
+    """paho 2.2."""
+
+    def __init__(self) -> None:
+        self.is_dropped = False
+
+    def drop_out_messages(self) -> list[Any]:
+        self.is_dropped = True
+        return []
+
+
+def test_what_nobody_acknowledged_is_forgotten_by_every_paho() -> None:
+    old: Any = OldClient()
+    forget_unacknowledged(old)
+    assert old._out_messages == {}
+    new: Any = NewClient()
+    forget_unacknowledged(new)
+    assert new.is_dropped
+    real = mqtt.Client(CallbackAPIVersion.VERSION2)
+    assert hasattr(real, "drop_out_messages") or hasattr(real, "_out_message_mutex"), "a paho of neither kind"
