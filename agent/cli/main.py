@@ -153,7 +153,8 @@ def report(error: FabunitError, *, as_json: bool) -> int:
 
 
 def _report_usage(error: click.ClickException, *, as_json: bool) -> int:
-    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not as_json:
+    # Click 8.1, as Trixie has it, knows no such error: it writes the help itself.
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())) and not as_json:
         click.echo(error.format_message(), err=True)
         return error.exit_code
     context = getattr(error, "ctx", None)

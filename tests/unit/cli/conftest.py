@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3]
 
 
+def runner() -> CliRunner:
+    """One that keeps stdout and stderr apart: click 8.1 has to be asked for that, 8.2 always does."""
+    is_asked = "mix_stderr" in inspect.signature(CliRunner).parameters
+    options: dict[str, Any] = {"mix_stderr": False} if is_asked else {}
+    return CliRunner(**options)
+
+
 @dataclass
 class Cli:
     """Runs `fabunit` in this process, or in one of its own."""
@@ -33,9 +41,7 @@ class Cli:
 
     def __call__(self, *arguments: str, code: int = 0, stdin: str | None = None) -> Result:
         """Run a command and check its exit code."""
-        result = CliRunner().invoke(
-            main, list(arguments), input=stdin, env={"FABUNIT_SOCKET": str(self.socket)}
-        )
+        result = runner().invoke(main, list(arguments), input=stdin, env={"FABUNIT_SOCKET": str(self.socket)})
         assert result.exit_code == code, f"exit {result.exit_code}\n{result.stdout}\n{result.stderr}"
         return result
 

@@ -228,3 +228,10 @@ def test_a_target_that_is_no_command_is_a_fault() -> None:
 def test_ports_needs_no_daemon(lonely: Cli) -> None:
     assert isinstance(lonely.json("ports")["ports"], list)
     assert lonely("ports").stdout
+
+
+def test_wrong_usage_is_told_without_what_only_newer_clicks_have(
+    lonely: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("click.exceptions.NoArgsIsHelpError", raising=False)
+    assert "error:" in lonely("job", "move", "j-3", "--to", "0", code=2).stderr
