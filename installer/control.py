@@ -11,7 +11,7 @@ _THIN_DEPENDS = (
     "python3-serial (>= 3.5)", "python3-pydantic (>= 2.7)", "python3-structlog (>= 24.1)",
     "python3-click (>= 8.1)", "python3-h11 (>= 0.14)", "python3-nacl (>= 1.5)",
     "python3-paho-mqtt (>= 2.1)", "python3-numpy (>= 1:1.26)",
-    "python3-trimesh (>= 4.0)", "python3-pil (>= 10.0)", "python3-rich (>= 13.7)",
+    "python3-trimesh (>= 4.0)", "python3-pil (>= 10.1)", "python3-rich (>= 13.7)",
     "python3-prometheus-client (>= 0.20)",
 )  # fmt: skip
 _DESCRIPTION = """\

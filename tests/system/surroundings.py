@@ -61,7 +61,10 @@ def step_demo(trial: Trial) -> None:
     machine.run("userdel --remove maker 2>/dev/null", code=None)
     if not document["exact"]:
         raise StepError(f"the demo is not exact: {said}")
-    trial.note("demo", f"as an ordinary user: {document['lines_executed']} lines, exact; {versions}")
+    if not document["link"]["pushed"]:
+        raise StepError(f"the demo's part was not ordered by a coordinator: {said}")
+    lines = document["lines_executed"]
+    trial.note("demo", f"as an ordinary user: ordered over MQTT, {lines} lines, exact; {versions}")
 
 
 def step_credentials(trial: Trial) -> None:
