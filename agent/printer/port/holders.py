@@ -50,12 +50,11 @@ def _leads_to(link: Path, target: Path) -> bool:
     """Whether a descriptor is this device. Raises OSError when it is closed meanwhile.
 
     A descriptor that was opened in the name space of a service that has ended (and went on to the next daemon) is shown
-    as /ttyUSB0 or /3 instead of /dev/ttyUSB0 and /dev/pts/3: the name is the same, and the device behind it.
+    as /ttyUSB0 or /3 instead of /dev/ttyUSB0 and /dev/pts/3: the name is the same, and the device behind it. The
+    /dev/pts/3 of a container has the whole path in common with ours, and is another.
     """
-    shown = link.readlink()
-    if shown == target:
-        return True
-    if shown.name != target.name:  # most: nothing is asked of a file that may lie on a hanging network drive
+    # Nothing more is asked of other files: one may lie on a network drive that hangs.
+    if link.readlink().name != target.name:
         return False
     held, wanted = link.stat(), target.stat()
     if (held.st_dev, held.st_ino) == (wanted.st_dev, wanted.st_ino):
