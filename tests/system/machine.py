@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -96,7 +97,8 @@ class Machine:
         process = self._process
         if process is None or process.poll() is not None:
             return
-        os.kill(self._leader, signal.SIGRTMIN + 4)  # poweroff.target, as of systemd(1)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._leader, signal.SIGRTMIN + 4)  # poweroff.target, as of systemd(1)
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
@@ -174,8 +176,19 @@ class Machine:
         if self._process.poll() is not None:
             raise StepError(f"systemd-nspawn ended: {self.log.read_text(errors='replace')[-500:]}")
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        self._leader = int(children[0]) if children else 0
+        # For a moment there is a child that only makes the name spaces.
+        self._leader = next((int(child) for child in children if _is_first(child)), 0)
         return bool(self._leader)
+
+
+def _is_first(pid: str) -> bool:
+    """Whether it is process 1 of a name space of its own; a process that ends meanwhile is not."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    numbers = next((line.split()[1:] for line in text.splitlines() if line.startswith("NSpid:")), [])
+    return len(numbers) > 1 and numbers[-1] == "1"
 
 
 # What comes and goes on any running machine.
