@@ -169,7 +169,7 @@ async def build(
     unit = UnitFacade(
         identity=identity,
         queue=queue,
-        intake=Intake(queue, store, pipeline.drop_old_files),
+        intake=Intake(queue, store, pipeline.drop_old_files, meshes),
         printer=printer,
         logs=ring,
         start_job=pipeline.start,

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from agent.domain.job import Job
+from agent.jobs.mesh_formats import is_mesh_name
 from agent.jobs.orders import OrderOptions
 from agent.jobs.queue import Queue
 from agent.storage.artefacts import ArtefactStore
@@ -50,22 +51,35 @@ class Request(Protocol):
         ...
 
 
+class MeshOrders(Protocol):
+    """Knows what meshes can be made with."""
+
+    async def demand_layers(self, options: OrderOptions) -> None:
+        """Raise NotFoundError for a material or quality that no profile has."""
+        ...
+
+
 class Intake:
     """Stores a file and queues it; event loop only."""
 
     def __init__(
-        self, queue: Queue, store: ArtefactStore, make_room: Callable[[], Awaitable[None]] | None = None
+        self,
+        queue: Queue,
+        store: ArtefactStore,
+        make_room: Callable[[], Awaitable[None]] | None = None,
+        meshes: MeshOrders | None = None,
     ) -> None:
         """`make_room` deletes the files of jobs that are over; asked when a new file would not fit."""
         self._queue = queue
         self._store = store
         self._make_room = make_room
+        self._meshes = meshes
 
     async def submit(self, request: Request, chunks: AsyncIterator[bytes]) -> Job:
         """Return the durable job. Nothing is read from `chunks` when the order itself cannot be taken.
 
-        Raises UsageError (figures), RefusedError `queue_full`, ArtefactError (the file), StorageError (the
-        disk).
+        Raises UsageError (figures), NotFoundError (a mesh's material or quality), RefusedError `queue_full`,
+        ArtefactError (the file), StorageError (the disk).
         """
         options = OrderOptions(
             copies=request.copies,
@@ -74,6 +88,8 @@ class Intake:
             quality=request.quality,
             priority=request.priority,
         )
+        if self._meshes is not None and is_mesh_name(request.name):
+            await self._meshes.demand_layers(options)
         await self._queue.check_order(options)
         if self._make_room is not None and not await self._store.has_room(request.expected_bytes or 0):
             await self._make_room()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ from agent.domain.artefact import Prepared
 from agent.domain.errors import StorageError
 from agent.domain.job import Job
 from agent.jobs.mesh_formats import is_mesh
+from agent.jobs.orders import OrderOptions
 from agent.jobs.queue import Queue
 from agent.jobs.remains import CHECKS, SLICES
+from agent.slicing.profile_files import ProfileKind, find_file
 
 if TYPE_CHECKING:
     from agent.jobs.stages.mesh import MeshStage, Preparing
@@ -75,6 +78,16 @@ class Meshes:
     def wait_s(self) -> float | None:
         """Return after how many seconds the next postponed job is due, None when none is."""
         return self._stage.wait_s() if self._stage is not None else None
+
+    async def demand_layers(self, options: OrderOptions) -> None:
+        """Raise NotFoundError for a material or quality that no profile has."""
+        settings = self._settings
+
+        def find() -> None:
+            find_file(ProfileKind.MATERIAL, (options.material or settings.material).lower(), settings.search)
+            find_file(ProfileKind.QUALITY, (options.quality or settings.quality).lower(), settings.search)
+
+        await asyncio.to_thread(find)
 
     async def run(
         self,

@@ -92,6 +92,21 @@ def bench_is_clear(rig: Rig) -> bool:
     return not list((rig.state / "work").iterdir())
 
 
+def test_a_material_or_quality_nobody_knows_is_told_at_once(rig: Rig) -> None:
+    configure(rig)
+    rig.start_daemon()
+    plate(rig)
+    part = str(rig.folder / "plate.stl")
+    said = fabunit("print", part, "--material", "unobtainium", socket=rig.socket)
+    assert said.code == 5
+    assert "no material 'unobtainium'" in said.err
+    assert "known: abs" in said.err
+    said = fabunit("print", part, "--quality", "drafty", socket=rig.socket)
+    assert said.code == 5
+    assert "no quality 'drafty', did you mean 'draft'?" in said.err
+    assert rig.client.get("/v1/jobs")["jobs"] == []
+
+
 @engines
 def test_a_mesh_is_printed_from_file_to_receipt(rig: Rig, engine: str) -> None:
     """As a maker does it, without any network."""

@@ -19,7 +19,7 @@ from typing import Any
 from agent.domain.artefact import Prepared
 from agent.domain.errors import ArtefactError, StorageError
 from agent.domain.job import Job
-from agent.jobs.mesh_formats import MESH_FORMATS, is_mesh
+from agent.jobs.mesh_formats import is_mesh, is_mesh_name
 from agent.jobs.stages.mesh_words import describe, facts_of
 from agent.mesh.cache import ReportCache
 from agent.mesh.client import Progress as CheckProgress
@@ -120,7 +120,7 @@ class MeshWorkshop:
     def order_of(self, job: Job, path: Path) -> MeshOrder:
         """Return a job's order; without one of the known extensions its name gets the one it was announced with."""
         name = job.name
-        if name.rpartition(".")[2].lower() not in (*MESH_FORMATS, "stp"):
+        if not is_mesh_name(name):
             name = f"{name}.{job.artefact_format}"
         return MeshOrder(path, job.artefact_sha256, name, job.material, job.quality)
 
