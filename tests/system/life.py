@@ -238,12 +238,12 @@ def step_purge(trial: Trial) -> None:
         # The libraries it has brought stay until `apt autoremove`.
         left = {name for name in left if "fabunit" in name}
     gone = trial.before - machine.files()
-    processes = machine.ask("pgrep -fc /opt/fabunit")
+    processes = machine.ask("pgrep -fa '[/]opt/fabunit'")  # not the shell that asks
     users = machine.ask("getent passwd fabunit; getent group fabunit")
     running = machine.ask("ls -d /run/fabunit 2>/dev/null")
-    if left or gone or users or running or processes not in ("0", ""):
+    if left or gone or users or running or processes:
         raise StepError(
-            f"left: {sorted(left)[:40]}, gone: {sorted(gone)}, {users} {running} {processes} processes"
+            f"left: {sorted(left)[:40]}, gone: {sorted(gone)}, {users} {running}, running: {processes}"
         )
     trial.note("purge", "refused while it prints; afterwards 0 files, no user, no process left")
 

@@ -1,6 +1,7 @@
 """For Python under qemu-user 7.2, which does not know TCGETS2 and TCSETS2 (it answers ENOSYS): the older calls do it.
 
-Speeds that termios has no name for (250,000) cannot be set there: EINVAL, as from a driver that does not take them.
+Speeds that termios has no name for (250,000), and those above 460,800, which qemu-user turns into 0, cannot be set
+there: EINVAL, as from a driver that does not take them.
 Every interpreter of the tree loads it.
 """
 
@@ -17,8 +18,11 @@ _TERMIOS2 = struct.Struct("4IB19s2I")
 _TCGETS2, _TCSETS2 = 0x802C542A, 0x402C542B
 _CBAUD, _BOTHER = 0o010017, 0o010000
 _CFLAG, _CONTROL_CHARACTERS = 2, 19
+_FASTEST = 460_800
 _SPEEDS = {
-    getattr(termios, name): int(name[1:]) for name in dir(termios) if name[:1] == "B" and name[1:].isdigit()
+    getattr(termios, name): int(name[1:])
+    for name in dir(termios)
+    if name[:1] == "B" and name[1:].isdigit() and int(name[1:]) <= _FASTEST
 }
 _CODES = {speed: code for code, speed in _SPEEDS.items()}
 _real = fcntl.ioctl

@@ -100,6 +100,4 @@ def connected() -> tuple[socket.socket, socket.socket]:
     return server, client
 
 
-needs_odd_rates = pytest.mark.skipif(
-    not takes_odd_rates(), reason="this system sets only speeds termios has names for"
-)
+needs_odd_rates = pytest.mark.skipif(not takes_odd_rates(), reason="this system sets only the older speeds")

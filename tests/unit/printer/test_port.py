@@ -61,10 +61,10 @@ def test_reading_without_data_returns_at_once(terminal: Terminal) -> None:
     port.close()
 
 
-ODD_RATES = [pytest.param(rate, marks=needs_odd_rates) for rate in (250_000, 123_456)]
+ODD_RATES = [pytest.param(rate, marks=needs_odd_rates) for rate in (250_000, 123_456, 500_000, 1_000_000)]
 
 
-@pytest.mark.parametrize("baud", [9600, 115200, 230400, 500000, 1_000_000, *ODD_RATES])
+@pytest.mark.parametrize("baud", [9600, 115200, 230400, *ODD_RATES])
 def test_rates_survive_the_preparation(terminal: Terminal, baud: int) -> None:
     port = open_port(terminal.path, baud)
     assert port.baud == baud
