@@ -16,6 +16,12 @@ ROOT = Path(__file__).resolve().parents[2]
 _PLACE = ROOT / "build/floors"
 _TOOLS = ("pytest", "hypothesis", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "pytest-randomly")
 _DEFAULT = ("tests/unit", "-n", "2", "-m", "not slow and not corpus")
+# Whether generated files are current is asked with the libraries that generate them: older ones write them otherwise.
+_GENERATED = (
+    "tests/unit/mesh/test_published.py::test_the_schema_is_fresh",
+    "tests/unit/cli/test_cli_reference.py::test_the_reference_is_fresh",
+    "tests/unit/coordinator/test_asyncapi.py::test_the_file_is_current",
+)
 
 
 def main() -> int:
@@ -32,7 +38,9 @@ def main() -> int:
     print("with", ", ".join(floors), flush=True)
     wanted = sys.argv[1:] or _DEFAULT
     return subprocess.run(
-        [str(_PLACE / "bin/python"), "-m", "pytest", "-q", *wanted], cwd=ROOT, check=False
+        [str(_PLACE / "bin/python"), "-m", "pytest", "-q", *map("--deselect={}".format, _GENERATED), *wanted],
+        cwd=ROOT,
+        check=False,
     ).returncode
 
 

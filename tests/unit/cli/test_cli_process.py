@@ -137,9 +137,11 @@ def test_no_arguments_is_the_help() -> None:
     result = subprocess.run(
         [sys.executable, "-m", "agent"], capture_output=True, text=True, check=False, cwd=ROOT
     )
-    assert result.returncode == 2
-    assert "Usage: fabunit" in result.stderr
-    assert "demo" in result.stderr
+    # Click 8.1, as Trixie has it, takes it for a question and answers on stdout.
+    code, said = (2, result.stderr) if hasattr(click.exceptions, "NoArgsIsHelpError") else (0, result.stdout)
+    assert result.returncode == code
+    assert "Usage: fabunit" in said
+    assert "demo" in said
 
 
 def test_version() -> None:

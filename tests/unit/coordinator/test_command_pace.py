@@ -87,8 +87,8 @@ async def test_a_flood_is_refused_and_a_stop_gets_through(tmp_path: Path) -> Non
         assert made.printer.calls == [("stop",)]
         await until(lambda: acks <= set(network.acked), "the broker keeps what was refused")
         await until(lambda: _accepted(made) >= BURST, "the burst is not carried out")
-        took_s = time.monotonic() - began_s
         answers = [answer for answer in made.answers() if answer.cmd_id != "s1"]
+        took_s = time.monotonic() - began_s
         accepted = [answer for answer in answers if answer.status.value == "accepted"]
         assert (
             len({answer.cmd_id for answer in accepted})
@@ -98,8 +98,16 @@ async def test_a_flood_is_refused_and_a_stop_gets_through(tmp_path: Path) -> Non
         busy = [answer for answer in answers if answer.code == "busy"]
         assert 0 < len(busy) <= REFUSALS_BURST + took_s * REFUSALS_PER_S + 1
         assert {"again in a second" in answer.detail for answer in busy} == {True}
-        done = {answer.cmd_id for answer in answers if answer.status.value == "done"}
-        assert {answer.cmd_id for answer in accepted} == done, "what was accepted is carried out"
+        # The pace lets more through meanwhile: one may have been accepted only just now.
+        await until(lambda: _told(made, "accepted") == _told(made, "done"), "what is accepted is carried out")
+
+
+def _told(made: Bench, status: str) -> set[str]:
+    return {
+        answer.cmd_id
+        for answer in made.answers()
+        if answer.status.value == status and answer.cmd_id not in (None, "s1")
+    }
 
 
 async def test_a_flood_of_nonsense_is_not_answered_one_by_one(tmp_path: Path) -> None:
