@@ -77,7 +77,7 @@ class Worker:
         self._told.names[document["job_id"]] = name
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [30, pytest.param(100, marks=pytest.mark.slow)])
 def test_kills_lose_nothing_and_double_nothing(rig: Rig, kills: int) -> None:
     rig.configure(port=str(rig.folder / "no-printer"))
     part = rig.folder / "part.gcode"
