@@ -42,7 +42,6 @@ from agent.jobs.remains import PICTURES
 from agent.jobs.seal import ReceiptSigner
 from agent.log import LogPlan, configure_logging
 from agent.ops.backup_keeper import BackupKeeper
-from agent.ops.heap import use_one_heap
 from agent.ops.host_watch import HostWatch
 from agent.ops.logring import LogRing, RotatingFile
 from agent.ops.restarts import Restarts
@@ -331,7 +330,6 @@ def run_daemon(config: Path | None, socket: Path | None) -> int:
     """
     started_s = time.monotonic()
     take_short_turns()
-    use_one_heap()
     faulthandler.enable()  # the watchdog's SIGABRT leaves in the journal where every thread stood
     socket = socket or paths.default_socket()
     notifier = Notifier.from_environ()

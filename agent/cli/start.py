@@ -6,6 +6,7 @@ Everything else, `fabunit run --help` and its mistakes included, goes to `agent.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -13,6 +14,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+# Threads that come later share the first heap; no speed is lost under Python's lock.
+_ONE_HEAP = "MALLOC_ARENA_MAX"
+_SETTINGS = {
+    # No plugin of another package has a say in what the daemon accepts; looking for them costs memory and time.
+    "PYDANTIC_DISABLE_PLUGINS": "__all__",
+    # Where Python looks anyhow; it would load how it was built, to find that out.
+    "PYTHONTZPATH": "/usr/share/zoneinfo:/usr/lib/zoneinfo:/usr/share/lib/zoneinfo:/etc/zoneinfo",
+}
 
 
 class RunOrder(NamedTuple):
@@ -31,8 +41,7 @@ def main() -> None:
 
         command_line()
         return
-    # No plugin of another package has a say in what the daemon accepts; looking for them costs memory and time.
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    _begin_lean()
     try:
         # First: it keeps structlog, which everything below imports, from loading rich into the daemon.
         import agent.log  # noqa: F401
@@ -44,6 +53,21 @@ def main() -> None:
 
         code = fail(error, as_json=order.as_json)
     sys.exit(code)
+
+
+def _begin_lean() -> None:
+    """Set what only the beginning of a process can, by beginning again in the same process: together 0.5 MiB less.
+
+    With `MALLOC_ARENA_MAX` in the environment, as the systemd unit has it, the process began as it should.
+    """
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if _ONE_HEAP in os.environ:
+        return
+    os.environ[_ONE_HEAP] = "1"
+    again = [sys.executable, "-X", "no_debug_ranges", *sys.orig_argv[1:]]
+    with contextlib.suppress(OSError):  # a larger daemon is better than none
+        os.execv(sys.executable, again)  # noqa: S606 - itself, with the words it was called with
 
 
 def plain_run(arguments: Sequence[str]) -> RunOrder | None:

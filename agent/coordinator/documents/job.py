@@ -33,6 +33,13 @@ Millimetres = Annotated[float, Field(gt=0, le=10_000)]
 Celsius = Annotated[float, Field(ge=0, le=2_000)]
 
 
+class EncryptionDocument(Document):
+    """How the bytes at the url are encrypted: `sealed_key` is the file's key, sealed to the unit's public key."""
+
+    scheme: Name
+    sealed_key: Annotated[str, Field(min_length=1, max_length=1024)]
+
+
 class ArtefactDocument(Document):
     """The file: known by its SHA-256, fetched from `url` or carried `inline` (base64, at most 128 KiB).
 
@@ -65,13 +72,6 @@ class ArtefactDocument(Document):
     def inline_bytes(self) -> bytes | None:
         """Return the file where the document carries it."""
         return None if self.inline is None else _decoded(self.inline)
-
-
-class EncryptionDocument(Document):
-    """How the bytes at the url are encrypted: `sealed_key` is the file's key, sealed to the unit's public key."""
-
-    scheme: Name
-    sealed_key: Annotated[str, Field(min_length=1, max_length=1024)]
 
 
 class RequireDocument(Document):
@@ -216,6 +216,3 @@ def _decoded(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise ValueError(f"no base64: {error}") from None
-
-
-ArtefactDocument.model_rebuild()

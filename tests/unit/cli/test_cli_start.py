@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,3 +51,31 @@ def test_the_daemon_is_read_without_the_library_of_command_lines() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout == "False\n"
+
+
+@pytest.mark.parametrize("told", [{}, {"MALLOC_ARENA_MAX": "2"}])
+def test_the_daemon_begins_once_more_where_its_heap_was_not_settled(told: dict[str, str]) -> None:
+    code = (
+        "import os, sys, agent.cli.start as start\n"
+        "sys.argv[1:] = ['run', '--config', '/nowhere']\n"
+        "os.execv = lambda program, words: (print(words, os.environ['MALLOC_ARENA_MAX']), os._exit(0))\n"
+        "sys.stdout.reconfigure(line_buffering=True)\n"
+        "start.main()\n"
+    )
+    environ = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"} | told
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environ, check=False
+    )
+    again = [sys.executable, "-X", "no_debug_ranges", "-c", code]
+    assert shown.stdout == ("" if told else f"{again} 1\n")
+    assert shown.returncode == (2 if told else 0), shown.stderr
+
+
+def test_beginning_again_keeps_the_process_and_what_it_was_called_with(tmp_path: Path) -> None:
+    config = tmp_path / "fabunit.toml"
+    config.write_text("state_dirr = 1")
+    environ = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
+    command = [sys.executable, "-W", "error", "-m", "agent", "run", "--config", str(config)]
+    failed = subprocess.run(command, capture_output=True, text=True, env=environ, check=False)
+    assert failed.returncode == 2
+    assert "state_dirr" in failed.stderr
