@@ -31,7 +31,9 @@ from tests.system.report import write_table
 ROOT = Path(__file__).resolve().parents[2]
 PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
 # Programs that tests start: a shell, a broker, a slicer. libc-bin has the locale C.UTF-8.
-_INCLUDED = "libstdc++6,libgcc-s1,libc-bin,dash,bash,coreutils,procps,curl,mosquitto,cura-engine"
+_INCLUDED = (
+    "libstdc++6,libgcc-s1,libc-bin,dash,bash,coreutils,procps,curl,openssl,util-linux,mosquitto,cura-engine"
+)
 _TOOLS = ("pytest", "hypothesis", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "pytest-randomly")
 _DEFAULT_TESTS = ("tests/unit",)
 _TEST_LIMIT_S = 60 * STRETCH
