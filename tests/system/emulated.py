@@ -24,10 +24,13 @@ BEYOND_AN_EMULATOR = {
 }
 """Tests that cannot pass here, whatever fabunit does, by their id."""
 
-hypothesis.settings.register_profile(
-    "emulated", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("emulated")
+
+def pytest_configure() -> None:
+    """Hypothesis waits as long as it takes."""
+    hypothesis.settings.register_profile(
+        "emulated", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("emulated")
 
 
 @pytest.hookimpl(trylast=True)
