@@ -323,8 +323,10 @@ async def test_13_a_broker_that_never_answers_is_left(
     async with bench(tmp_path / "state", url=broker.url, real=True) as made:
         made.running = asyncio.create_task(made.coordinator.run())
         await until(lambda: (made.coordinator.status() or {})["kind"] == "timeout")
+        assert not made.is_online()
         broker.thaw()
         await until(made.is_online, "no second attempt", 20)
+        assert (made.coordinator.status() or {})["state"] == "online"
 
 
 def test_14_small_messages_do_not_wait_for_each_other(

@@ -103,7 +103,9 @@ async def test_a_fetched_job_goes_on(queue: Queue, source: FakeSource) -> None:
 async def test_where_it_goes_on_depends_on_the_job(queue: Queue, source: FakeSource) -> None:
     job = await ordered(queue)
     async with running(FetchStage(queue, source, onward=lambda _: Trigger.CHECK_BEGAN)):
-        await reaches(queue, job, JobState.CHECKING)
+        gone_on = await reaches(queue, job, JobState.CHECKING)
+    assert gone_on.state is JobState.CHECKING
+    assert source.attempts == [job.job_id]
 
 
 async def test_what_fails_for_now_is_tried_again(queue: Queue, source: FakeSource) -> None:

@@ -93,8 +93,16 @@ def test_writing_into_a_full_line_takes_nothing_and_flushing_empties_it(terminal
     port = open_port(terminal.path, 115200)
     # The kernel moves bytes on to the master's side in the background, so "full" takes a few rounds.
     eventually(lambda: not any(port.write(b"x" * 4096) for _ in range(50)))
+    assert port.write(b"x" * 4096) == 0
     port.flush_output()
-    eventually(lambda: port.write(b"M112\n") == 5)
+    taken: list[int] = []
+
+    def takes_a_line() -> bool:
+        taken.append(port.write(b"M112\n"))
+        return taken[-1] > 0
+
+    eventually(takes_a_line)
+    assert taken[-1] == 5
     port.close()
 
 

@@ -53,6 +53,7 @@ def test_a_full_tcp_line_takes_nothing(listener: socket.socket) -> None:
     server, _ = listener.accept()
     # The kernel's buffers grow for a while before they are full.
     eventually(lambda: not any(port.write(b"x" * 65536) for _ in range(200)))
+    assert port.write(b"M105\n") == 0
     port.close()
     server.close()
 

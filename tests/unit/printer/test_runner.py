@@ -80,7 +80,10 @@ def test_a_file_that_cannot_be_read_is_reported(printer: SimPrinter, tmp_path: P
     feeder = Feeder(tmp_path / "gone", prepared_of(LINES), 21_000, 0, driven.runner.wake)
     driven.runner.post(lambda _: driven.runner.feed_from(feeder))
     feeder.start()
-    driven.until(FileFailed)
+    failed = driven.until(FileFailed)
+    assert isinstance(failed, FileFailed)
+    assert "gone" in failed.detail
+    assert printer.executed() == []
     driven.runner.close()
 
 
@@ -88,8 +91,9 @@ def test_a_pulled_cable_ends_the_thread(terminal: Terminal) -> None:
     driven = Driven(open_port(terminal.path, 115200))
     driven.start()
     terminal.hang_up()
-    driven.until(PortLost)
+    lost = driven.until(PortLost)
     eventually(lambda: not driven.runner.is_alive())
+    assert driven.events[-1] is lost
 
 
 class BrokenEngine(LineEngine):
