@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from agent.domain.errors import ConfigError
 from agent.toml_document import KeyPath, TomlDocument
@@ -27,9 +27,7 @@ class Figure(float):
     @classmethod
     def of(cls, value: float, key: str, text: str) -> Figure:
         """Return the figure with its origin."""
-        figure = cls(value)
-        figure.key, figure.text = key, text
-        return figure
+        return _read_from(cls(value), key, text)
 
     def turned_into(self, value: float) -> Figure:
         """Return another figure with the same origin."""
@@ -45,9 +43,15 @@ class Count(int):
     @classmethod
     def of(cls, value: int, key: str, text: str) -> Count:
         """Return the number with its origin."""
-        count = cls(value)
-        count.key, count.text = key, text
-        return count
+        return _read_from(cls(value), key, text)
+
+
+_Value = TypeVar("_Value", Figure, Count)
+
+
+def _read_from(value: _Value, key: str, text: str) -> _Value:
+    value.key, value.text = key, text
+    return value
 
 
 @dataclass(frozen=True, slots=True)

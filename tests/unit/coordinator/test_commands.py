@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -129,19 +131,26 @@ async def test_without_a_clock_only_what_is_surely_in_time_is_done(tmp_path: Pat
         assert made.printer.calls == [("cool",), ("cool",)]
 
 
+@contextlib.contextmanager
+def database_held() -> Iterator[asyncio.Event]:
+    """Hold back whatever the database is asked to change, until the event is set."""
+    gate = asyncio.Event()
+    real = Database.run
+
+    async def held(self: Database, fn: object) -> object:
+        await gate.wait()
+        return await real(self, fn)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch().context() as patch:
+        patch.setattr(Database, "run", held)
+        yield gate
+
+
 async def test_a_stop_needs_no_clock_and_no_disk(tmp_path: Path) -> None:
     async with bench(tmp_path) as made:
         made.clock.clk, made.clock.t_ms = ClockState.UNSYNC, 5_000
         await made.online()
-        gate = asyncio.Event()
-        real = Database.run
-
-        async def busy(self: Database, fn: object) -> object:
-            await gate.wait()
-            return await real(self, fn)  # type: ignore[arg-type]
-
-        with pytest.MonkeyPatch().context() as patch:
-            patch.setattr(Database, "run", busy)
+        with database_held() as gate:
             for number in range(5):
                 payload = command_payload("cool", f"w{number}", expires=soon(made))
                 made.network.last.deliver(TOPICS.commands, payload, expiry_s=60)
@@ -299,15 +308,7 @@ async def test_a_new_command_is_accepted_before_the_disk_is_ready_and_acknowledg
     async with bench(tmp_path) as made:
         await made.online()
         await made.command(command_payload("cool", "c0", expires=soon(made)))
-        gate = asyncio.Event()
-        real = Database.run
-
-        async def busy(self: Database, fn: object) -> object:
-            await gate.wait()
-            return await real(self, fn)  # type: ignore[arg-type]
-
-        with pytest.MonkeyPatch().context() as patch:
-            patch.setattr(Database, "run", busy)
+        with database_held() as gate:
             ack = made.network.last.deliver(TOPICS.commands, command_payload("cool", expires=soon(made)))
             await until(lambda: [answer.cmd_id for answer in made.answers()].count("c1") == 1)
             assert ack not in made.network.last.acked

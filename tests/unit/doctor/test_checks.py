@@ -19,7 +19,7 @@ from agent.ops.doctor import (
 from agent.ops.doctor.finding import Finding, Level, Report
 from agent.ops.host import HostHealth
 from agent.slicing.engine import FoundEngine
-from tests.unit.doctor.complaints import bad
+from tests.unit.doctor.complaints import bad, expect_one
 
 INSTALLED = installation.InstallationFacts("0.1.0", "0.1.0", (3, 11, 2), 64, "aarch64", "Debian 12")
 
@@ -38,10 +38,7 @@ def test_a_sound_installation_has_no_findings() -> None:
     ],
 )
 def test_installation(facts: installation.InstallationFacts, check: str, level: Level, remedy: str) -> None:
-    found = bad(installation.judge(facts))
-    assert set(found) == {check}
-    assert found[check].level is level
-    assert remedy in found[check].remedy
+    expect_one(installation.judge(facts), check, level, remedy)
 
 
 def test_configuration_names_key_and_line() -> None:
@@ -105,10 +102,7 @@ def test_access_is_fine() -> None:
     ],
 )
 def test_access(facts: access.AccessFacts, check: str, level: Level, remedy: str) -> None:
-    found = bad(access.judge(facts))
-    assert set(found) == {check}
-    assert found[check].level is level
-    assert remedy in found[check].remedy
+    expect_one(access.judge(facts), check, level, remedy)
 
 
 def test_access_facts_of_this_machine(tmp_path: Path) -> None:
@@ -193,10 +187,7 @@ def test_a_sound_disk() -> None:
     ],
 )
 def test_the_disk(facts: disk.DiskFacts, check: str, level: Level, remedy: str) -> None:
-    found = bad(disk.judge(facts))
-    assert set(found) == {check}
-    assert found[check].level is level
-    assert remedy in found[check].remedy
+    expect_one(disk.judge(facts), check, level, remedy)
 
 
 def test_slicers() -> None:

@@ -12,7 +12,7 @@ from agent.domain.errors import NoDaemonError, RefusedError
 from agent.ops.doctor import daemon, port
 from agent.ops.doctor.finding import Level
 from agent.printer.port.holders import Holder
-from tests.unit.doctor.complaints import bad
+from tests.unit.doctor.complaints import bad, expect_one
 
 PORT = port.PortFacts("/dev/serial/by-id/usb-x", "/dev/ttyUSB0", "/dev/serial/by-id/usb-x", found=("a",))
 
@@ -40,10 +40,7 @@ def test_port_is_fine() -> None:
     ],
 )
 def test_port(facts: port.PortFacts, check: str, level: Level, remedy: str) -> None:
-    found = bad(port.judge(facts))
-    assert set(found) == {check}
-    assert found[check].level is level
-    assert remedy in found[check].remedy
+    expect_one(port.judge(facts), check, level, remedy)
 
 
 def test_a_port_held_by_another_program_is_seen(tmp_path: Path) -> None:
@@ -164,10 +161,7 @@ def test_a_daemon_with_its_printer() -> None:
 def test_what_the_daemon_says(
     document: dict[str, Any], learned: dict[str, Any], check: str, level: Level, remedy: str
 ) -> None:
-    found = bad(daemon.judge(daemon.DaemonFacts("mk3s", START, document, learned)))
-    assert set(found) == {check}
-    assert found[check].level is level
-    assert remedy in found[check].remedy
+    expect_one(daemon.judge(daemon.DaemonFacts("mk3s", START, document, learned)), check, level, remedy)
 
 
 def test_no_daemon() -> None:
