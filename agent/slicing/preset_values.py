@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Self
 
 from agent.domain.errors import ConfigError
 from agent.toml_document import KeyPath, TomlDocument
@@ -18,40 +18,30 @@ _POINT = re.compile(r"\s*(-?\d{1,6}(?:\.\d{0,6})?)x(-?\d{1,6}(?:\.\d{0,6})?)\s*"
 _SWITCHES = {"": False, "0": False, "false": False, "1": True, "true": True}
 
 
-class Figure(float):
-    """A figure that was worked out from the setting `key`, whose value is `text`."""
+class _Read:
+    """What was read from the setting `key`, whose value is `text`."""
 
     key: str
     text: str
 
     @classmethod
-    def of(cls, value: float, key: str, text: str) -> Figure:
-        """Return the figure with its origin."""
-        return _read_from(cls(value), key, text)
+    def of(cls, value: float, key: str, text: str) -> Self:
+        """Return the number with its origin."""
+        made = cls(value)  # type: ignore[call-arg]  # a number takes it
+        made.key, made.text = key, text
+        return made
+
+
+class Figure(_Read, float):
+    """A figure that was worked out from a setting."""
 
     def turned_into(self, value: float) -> Figure:
         """Return another figure with the same origin."""
         return Figure.of(value, self.key, self.text)
 
 
-class Count(int):
-    """A whole number that was read from the setting `key`, whose value is `text`."""
-
-    key: str
-    text: str
-
-    @classmethod
-    def of(cls, value: int, key: str, text: str) -> Count:
-        """Return the number with its origin."""
-        return _read_from(cls(value), key, text)
-
-
-_Value = TypeVar("_Value", Figure, Count)
-
-
-def _read_from(value: _Value, key: str, text: str) -> _Value:
-    value.key, value.text = key, text
-    return value
+class Count(_Read, int):
+    """A whole number that was read from a setting."""
 
 
 @dataclass(frozen=True, slots=True)
