@@ -46,6 +46,8 @@ VIRTUAL = replace(
 )
 """The virtual printer's limits before a file changes them: Marlin's defaults with junction deviation."""
 PLANNED_ON = ("generic-220", "corexy-300")
+_CUT_OFF_S = 0.5
+"""PrusaSlicer cuts its time to whole seconds (get_time_dhms, 2.5): half a second is lost on average."""
 PRINTERS = ("generic-220", "prusa-mk3s", "ender-3", "corexy-300", "mini-120")
 
 
@@ -153,6 +155,8 @@ def _measured(mesh: str, setup: PrintSetup, result: SliceResult) -> Slice:
     text = result.gcode.read_text()
     ours = result.prepared.metadata.estimate_s or 0.0
     promised = result.prepared.summary.get("slicer_estimate_s")
+    if promised and result.engine == "prusaslicer":
+        promised += _CUT_OFF_S
     same_rule = planned = None
     if promised and result.engine == "prusaslicer":
         same_rule = (analyse_blocks([text.encode()], _by_jerk(setup), "marlin").seconds / promised - 1) * 100
