@@ -1,4 +1,4 @@
-"""Parts to slice: ten that are made here, and ten real ones where the mesh corpus is at hand."""
+"""Parts to slice: ten that are made here, and eleven real ones where the mesh corpus is at hand."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ _REAL = (
     "benchy__3DBenchy.3mf", "trimesh__20mm-xyz-cube.stl", "v2__exhaust_filter_housing.stl", "CuraEngine__testModel.stl",
     "mk3__extruder-body.stl", "mk3__fan-shroud.stl", "mk3__rpi-zero-frame.stl", "v0__Display_Knob_x1.stl",
     "v0__X_Carriage_x1.stl", "v0__a_Tensioner_Knob_x2.stl",
+    "3mf__box.3mf",
 )  # fmt: skip
 
 
 def real_parts() -> list[Path]:
-    """Return ten parts that are sold or shipped as test parts; empty where the corpus is not at hand."""
+    """Return parts that are sold or shipped as test parts, ten for each printer; empty where the corpus is not at hand."""
     found = [CORPUS / "meshes" / "clean" / name for name in _REAL]
     return found if all(path.is_file() for path in found) else []
 

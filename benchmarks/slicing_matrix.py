@@ -1,7 +1,7 @@
 """Meshes, printer classes and engines, each with each: does all G-code pass the gate, are the times right?
 
 `python -m benchmarks.slicing_matrix [FILE...] [--quality NAME] [--printer NAME]` prints one line per slice as a
-Markdown table, then a summary, and ends with 1 when one was refused. Without files: ten real parts where the mesh
+Markdown table, then a summary, and ends with 1 when one was refused. Without files: eleven real parts where the mesh
 corpus is at hand ($FABUNIT_CORPUS), else ten that are made here. The engine's own promise is read from its comments.
 PrusaSlicer knows one rule for corners, classic jerk; for a printer with another rule a second figure compares our time
 by PrusaSlicer's rule. The virtual printer's time is that of its planner, which shares no code with the analysis; both

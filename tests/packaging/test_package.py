@@ -77,7 +77,9 @@ def test_the_version_folder_is_current_and_costs_no_second_copy(package: Path, s
     assert system.link("current") == THIN.full_version
     assert str((system.root / "usr/bin/fabunit").readlink()) == "/opt/fabunit/current/bin/fabunit"
     script = home / "current/bin/fabunit"
-    assert script.read_text().startswith(f"#!/opt/fabunit/{THIN.full_version}/bin/python -IXno_debug_ranges\n")
+    assert script.read_text().startswith(
+        f"#!/opt/fabunit/{THIN.full_version}/bin/python -IXno_debug_ranges\n"
+    )
     assert script.stat().st_nlink == 2
     assert script.stat().st_mode & 0o777 == 0o755
     modules = home / "current/lib/python3.13/site-packages/agent"
