@@ -19,7 +19,7 @@ _REAL = (
 
 
 def real_parts() -> list[Path]:
-    """Return parts that are sold or shipped as test parts, ten for each printer; empty where the corpus is not at hand."""
+    """Return parts that are sold or shipped as test parts, ten for each printer; none without the corpus."""
     found = [CORPUS / "meshes" / "clean" / name for name in _REAL]
     return found if all(path.is_file() for path in found) else []
 
