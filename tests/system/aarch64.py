@@ -202,11 +202,11 @@ def _copy_project(root: Path) -> None:
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, work / name)
     shutil.copy2(ROOT / f"tests/system/scripts/{SHIM}.py", root / "wheels")
-    # A worker starts with a clean environment: the wheels must be found without PYTHONPATH.
+    # A worker starts with a clean environment and without its folder: as if all were installed.
     for site in root.glob("usr/lib/python3.*"):
         place = root / "usr/local/lib" / site.name / "dist-packages"
         place.mkdir(parents=True, exist_ok=True)
-        (place / "wheels.pth").write_text(f"/wheels\nimport {SHIM}\n")
+        (place / "wheels.pth").write_text(f"/wheels\n/work\nimport {SHIM}\n")
     with (work / "pyproject.toml").open("rb") as file:
         assert tomllib.load(file)["project"]["name"] == "fabunit"
 
