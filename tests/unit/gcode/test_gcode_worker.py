@@ -154,7 +154,7 @@ async def test_memory_does_not_grow_with_the_file(tmp_path: Path, profile: Print
         source = tmp_path / f"{megabytes}.gcode"
         source.write_bytes(b"G28\nM104 S200\nM83\n" + line * (megabytes * 1_000_000 // len(line)))
         request = {"source": str(source), "out_dir": str(tmp_path), "profile": profile_to_json(profile),
-                   "dialect": "marlin", "cpu_s": 600}  # fmt: skip
+                   "dialect": "marlin", "cpu_s": 60}  # fmt: skip
         process = await asyncio.create_subprocess_exec(
             *WORKER,
             stdin=asyncio.subprocess.PIPE,
