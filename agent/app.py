@@ -63,10 +63,13 @@ from agent.storage.database import Database
 from agent.storage.lock import StateLock
 from agent.storage.meshes import MeshRow
 from agent.storage.printers import LearnedPrinters
+from agent.thread_name import name_thread
 
 if TYPE_CHECKING:
     from agent.coordinator.coordinator import Coordinator
 
+PROCESS_NAME = "fabunit"
+"""What `ps` and whoever finds the port held show, however Python was started."""
 UNIT_KEY = "unit.key"
 """In the state directory: 32 random bytes as base64, mode 0600. It signs receipts."""
 
@@ -329,6 +332,7 @@ def run_daemon(config: Path | None, socket: Path | None) -> int:
     Raises FabunitError when it cannot start (bad configuration, state in use, …).
     """
     started_s = time.monotonic()
+    name_thread(PROCESS_NAME)
     take_short_turns()
     faulthandler.enable()  # the watchdog's SIGABRT leaves in the journal where every thread stood
     socket = socket or paths.default_socket()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from agent.cli.start import RunOrder, plain_run
+from agent.control.client import ControlClient
+from agent.domain.errors import NoDaemonError
 
 
 @pytest.mark.parametrize(
@@ -79,3 +82,32 @@ def test_beginning_again_keeps_the_process_and_what_it_was_called_with(tmp_path:
     failed = subprocess.run(command, capture_output=True, text=True, env=environ, check=False)
     assert failed.returncode == 2
     assert "state_dirr" in failed.stderr
+
+
+def test_a_daemon_is_known_by_its_name_whoever_began_it(tmp_path: Path) -> None:
+    config, sock = tmp_path / "fabunit.toml", tmp_path / "sock"
+    config.write_text(
+        f'[unit]\nid = "hand"\nstate_dir = "{tmp_path / "state"}"\n[printer]\nport = "{tmp_path / "none"}"\n'
+    )
+    environ = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
+    command = [sys.executable, "-m", "agent", "run", "--config", str(config), "--socket", str(sock)]
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(command, stderr=log, env=environ) as daemon:
+        try:
+            client, end_s = ControlClient(sock), time.monotonic() + 30
+            while not _answers(client):
+                assert time.monotonic() < end_s, (tmp_path / "log").read_text()
+                time.sleep(0.02)
+            place = Path(f"/proc/{daemon.pid}")
+            assert (place / "comm").read_text() == "fabunit\n"
+            assert b"\0no_debug_ranges\0-m\0agent\0run\0" in (place / "cmdline").read_bytes()
+            assert b"MALLOC_ARENA_MAX=1\0" in (place / "environ").read_bytes()
+        finally:
+            daemon.terminate()
+        assert daemon.wait(30) == 0
+
+
+def _answers(client: ControlClient) -> bool:
+    try:
+        return bool(client.get("/v1/status"))
+    except NoDaemonError:
+        return False
