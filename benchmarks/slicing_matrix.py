@@ -28,7 +28,7 @@ from agent.jobs.stages.workshop import check_limits, with_supports
 from agent.mesh.client import run_check
 from agent.mesh.request import Request
 from agent.paths import profiles_dirs
-from agent.slicing.engine import Engine, FoundEngine
+from agent.slicing.engine import Engine, FoundEngine, Version, version_in
 from agent.slicing.engines import find_engines
 from agent.slicing.profiles import load_profile
 from agent.slicing.prusaslicer_ini import render
@@ -158,8 +158,10 @@ def _measured(mesh: str, setup: PrintSetup, result: SliceResult) -> Slice:
     if promised and result.engine == "prusaslicer":
         promised += _CUT_OFF_S
     same_rule = planned = None
-    if promised and result.engine == "prusaslicer":
-        same_rule = (analyse_blocks([text.encode()], _by_jerk(setup), "marlin").seconds / promised - 1) * 100
+    version = version_in(result.engine_version)
+    if promised and version and result.engine == "prusaslicer":
+        as_told = analyse_blocks([text.encode()], _by_jerk(setup, version), "marlin")
+        same_rule = (as_told.seconds / promised - 1) * 100
     if setup.printer in PLANNED_ON:
         modelled = analyse_blocks([text.encode()], VIRTUAL, "marlin").seconds
         planned = (modelled / ideal_seconds(text) - 1) * 100
@@ -177,9 +179,9 @@ def _measured(mesh: str, setup: PrintSetup, result: SliceResult) -> Slice:
     )
 
 
-def _by_jerk(setup: PrintSetup) -> PrinterProfile:
+def _by_jerk(setup: PrintSetup, version: Version) -> PrinterProfile:
     """Return the printer as PrusaSlicer is told about it: with classic jerk, whatever its own rule for corners."""
-    settings = render(setup)
+    settings = render(setup, version)
     jerk = {axis: float(settings[f"machine_max_jerk_{axis}"].split(",")[0]) for axis in "xyze"}
     return replace(setup.profile, jerk_mm_s=jerk, junction_deviation_mm=None)
 

@@ -62,9 +62,9 @@ class CuraEngine:
         """Measured: it reserves 1.1 GiB as soon as it computes supports, of which it uses some 20 MiB."""
         return (2048 << 20) + 1000 * facets
 
-    def write_inputs(self, setup: PrintSetup, directory: Path) -> None:
+    def write_inputs(self, found: FoundEngine, setup: PrintSetup, directory: Path) -> None:
         """It reads no file besides the mesh."""
-        del setup, directory
+        del found, setup, directory
 
     def arguments(self, found: FoundEngine, setup: PrintSetup, directory: Path) -> list[str]:
         """Give every setting twice, for all and for the first extruder; the engine knows no defaults."""
@@ -103,7 +103,7 @@ class CuraEngine:
                 shutil.copyfileobj(source, target, 1 << 20)
         mended.replace(path)
 
-    def unechoed(self, setup: PrintSetup, tail: str) -> list[str]:
+    def unechoed(self, found: FoundEngine, setup: PrintSetup, tail: str) -> list[str]:
         """It echoes nothing; what it printed is judged by the analysis alone."""
-        del setup, tail
+        del found, setup, tail
         return []

@@ -59,7 +59,7 @@ class Engine(Protocol):
     def address_space_bytes(self, facets: int) -> int:
         """Address space it may reserve for so many facets; more than it needs resident."""
 
-    def write_inputs(self, setup: PrintSetup, directory: Path) -> None:
+    def write_inputs(self, found: FoundEngine, setup: PrintSetup, directory: Path) -> None:
         """Write whatever files the engine reads besides the mesh. OSError when the disk refuses."""
 
     def arguments(self, found: FoundEngine, setup: PrintSetup, directory: Path) -> list[str]:
@@ -74,7 +74,7 @@ class Engine(Protocol):
     def finish(self, directory: Path, output: str) -> None:
         """Mend the output file where the engine is known to leave it unfinished. OSError when the disk refuses."""
 
-    def unechoed(self, setup: PrintSetup, tail: str) -> list[str]:
+    def unechoed(self, found: FoundEngine, setup: PrintSetup, tail: str) -> list[str]:
         """Return the settings that the end of the file shows with another value than was asked for."""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.domain.artefact import Prepared, Severity
-from agent.slicing.engine import Engine
+from agent.slicing.engine import Engine, FoundEngine
 from agent.slicing.failure import SliceError, SliceFailure
 from agent.slicing.setup import PrintSetup
 from agent.slicing.sliced_scripts import END_MARK
@@ -44,7 +44,7 @@ def read_tail(path: Path) -> str:
         return file.read().decode("latin-1")
 
 
-def check_complete(engine: Engine, setup: PrintSetup, tail: str) -> None:
+def check_complete(engine: Engine, found: FoundEngine, setup: PrintSetup, tail: str) -> None:
     """Raise SliceError unless the file ends as ours do and shows the settings that were asked for.
 
     output_truncated: the end mark is not the last thing that does something; profile_invalid: a setting has another
@@ -58,7 +58,7 @@ def check_complete(engine: Engine, setup: PrintSetup, tail: str) -> None:
             raise SliceError(
                 SliceFailure.GCODE_FORBIDDEN, f"{engine.name} wrote {line[:60]!r} behind the end of the print"
             )
-    if wrong := engine.unechoed(setup, tail):
+    if wrong := engine.unechoed(found, setup, tail):
         raise SliceError(
             SliceFailure.PROFILE_INVALID,
             f"{engine.name} did not take over: {', '.join(wrong[:5])}",

@@ -68,9 +68,9 @@ class PrusaSlicer:
         """Measured: 400 MiB suffice for ordinary parts, most of it libraries."""
         return (1536 << 20) + 2000 * facets
 
-    def write_inputs(self, setup: PrintSetup, directory: Path) -> None:
+    def write_inputs(self, found: FoundEngine, setup: PrintSetup, directory: Path) -> None:
         """Write the flat configuration."""
-        (directory / _INI_NAME).write_text(ini_text(render(setup)), encoding="ascii")
+        (directory / _INI_NAME).write_text(ini_text(render(setup, found.version)), encoding="ascii")
 
     def arguments(self, found: FoundEngine, setup: PrintSetup, directory: Path) -> list[str]:
         """Slice one part in the middle of the bed, with a data directory of its own."""
@@ -100,12 +100,14 @@ class PrusaSlicer:
         """Its file is complete or still called `.tmp`: nothing to mend."""
         del directory, output
 
-    def unechoed(self, setup: PrintSetup, tail: str) -> list[str]:
+    def unechoed(self, found: FoundEngine, setup: PrintSetup, tail: str) -> list[str]:
         """Compare the configuration at the end of the file with ours."""
         if not tail.rstrip().endswith(_CONFIG_END):
             return ["the configuration is missing at the end of the file"]
         echoed = dict(_SETTING.findall(tail))
-        return [key for key, value in render(setup).items() if not _is_echoed(key, value, echoed)]
+        return [
+            key for key, value in render(setup, found.version).items() if not _is_echoed(key, value, echoed)
+        ]
 
 
 def _is_echoed(key: str, value: str, echoed: Mapping[str, str]) -> bool:

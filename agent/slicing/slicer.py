@@ -23,7 +23,7 @@ from agent.slicing.failure import SliceError, SliceFailure
 from agent.slicing.process import Ended, ProcessLimits, run_limited
 from agent.slicing.setup import PrintSetup
 
-RENDER_VERSION = 2  # counted up when settings are rendered differently: older results are sliced again
+RENDER_VERSION = 3  # counted up when settings are rendered differently: older results are sliced again
 LEAST_FACETS = 4
 MAX_FACETS = 5_000_000  # three gigabytes in PrusaSlicer; the mesh check refuses earlier
 _STL_HEAD_BYTES = 84
@@ -114,7 +114,7 @@ async def _slice(
     with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=order.work_dir) as scratch:
         directory = Path(scratch)
         await asyncio.to_thread(shutil.copyfile, order.mesh, directory / MESH_NAME)
-        engine.write_inputs(order.setup, directory)
+        engine.write_inputs(found, order.setup, directory)
         ended = await run_limited(
             engine.arguments(found, order.setup, directory),
             directory,
@@ -124,7 +124,7 @@ async def _slice(
         output = directory / OUTPUT_NAME
         _judge_end(engine, ended, output, directory)
         await asyncio.to_thread(engine.finish, directory, ended.output)
-        check_complete(engine, order.setup, await asyncio.to_thread(read_tail, output))
+        check_complete(engine, found, order.setup, await asyncio.to_thread(read_tail, output))
         prepared = await _gated(gate or _gate_of(order), output)
         check_prepared(order.setup, prepared, order.facts)
         size = output.stat().st_size

@@ -61,7 +61,7 @@ class FakeEngine:
     def address_space_bytes(self, facets: int) -> int:
         return 1 << 30
 
-    def write_inputs(self, setup: PrintSetup, directory: Path) -> None:
+    def write_inputs(self, found: FoundEngine, setup: PrintSetup, directory: Path) -> None:
         lines = [*start_lines(setup), *self.body, *end_lines(setup)]
         (directory / "good").write_text("\n".join(lines) + "\n")
         (directory / "run.py").write_text(
@@ -80,5 +80,5 @@ class FakeEngine:
     def finish(self, directory: Path, output: str) -> None:
         self.finished.append(output)
 
-    def unechoed(self, setup: PrintSetup, tail: str) -> list[str]:
+    def unechoed(self, found: FoundEngine, setup: PrintSetup, tail: str) -> list[str]:
         return ["layer_height"] if "layer_height = 9" in tail else []

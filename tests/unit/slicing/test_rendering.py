@@ -19,6 +19,13 @@ from agent.slicing.sliced_scripts import END_MARK
 from tests.unit.slicing.fake_engine import BUNDLED, setup_for
 
 
+def installed(name: str, version: tuple[int, int, int]) -> FoundEngine:
+    return FoundEngine(name, Path("/x/slicer"), version, is_supported=True)
+
+
+FOUND = installed("prusaslicer", (2, 5, 0))
+
+
 def with_raw(tmp_path: Path, lines: str) -> PrintSetup:
     (tmp_path / "qualities").mkdir()
     text = (BUNDLED / "qualities" / "standard.toml").read_text() + lines
@@ -96,12 +103,12 @@ def tail_of(setup: PrintSetup, **changed: str) -> str:
 
 def test_settings_that_prusaslicer_did_not_take_are_noticed() -> None:
     engine, setup = PrusaSlicer(), setup_for()
-    check_complete(engine, setup, tail_of(setup))
-    check_complete(engine, setup, tail_of(setup, first_layer_height="0.20"))
+    check_complete(engine, FOUND, setup, tail_of(setup))
+    check_complete(engine, FOUND, setup, tail_of(setup, first_layer_height="0.20"))
     for key, value in (("layer_height", "0.3"), ("temperature", "900"), ("start_gcode", "M112"),
                        ("fill_pattern", "stars")):  # fmt: skip
         with pytest.raises(SliceError) as caught:
-            check_complete(engine, setup, tail_of(setup, **{key: value}))
+            check_complete(engine, FOUND, setup, tail_of(setup, **{key: value}))
         assert caught.value.failure is SliceFailure.PROFILE_INVALID
         assert key in caught.value.message
 
@@ -111,19 +118,19 @@ def test_a_cut_configuration_is_noticed(cut: str) -> None:
     setup = setup_for()
     assert cut in tail_of(setup)
     with pytest.raises(SliceError):
-        check_complete(PrusaSlicer(), setup, tail_of(setup).replace(cut, ""))
+        check_complete(PrusaSlicer(), FOUND, setup, tail_of(setup).replace(cut, ""))
 
 
 @pytest.mark.parametrize("text", ["", "\n", END_MARK, f"{END_MARK}\nG1 X1\n", f"x{END_MARK}\n"])
 def test_the_end_mark_must_stand_alone(text: str) -> None:
     with pytest.raises(SliceError) as caught:
-        check_complete(CuraEngine(), setup_for(), text)
+        check_complete(CuraEngine(), FOUND, setup_for(), text)
     assert caught.value.failure in (SliceFailure.OUTPUT_TRUNCATED, SliceFailure.GCODE_FORBIDDEN)
 
 
 def test_what_curaengine_writes_behind_the_end_is_harmless() -> None:
     tail = f"G1 X1\n{END_MARK}\nM82 ;absolute extrusion mode\nM104 S0\n;End of Gcode\n"
-    check_complete(CuraEngine(), setup_for(), tail)
+    check_complete(CuraEngine(), FOUND, setup_for(), tail)
 
 
 @pytest.mark.parametrize(
@@ -210,15 +217,12 @@ def test_without_a_printed_head_the_file_stays(output: str, tmp_path: Path) -> N
     CuraEngine().finish(tmp_path / "absent", HEADER)
 
 
-def installed(name: str, version: tuple[int, int, int]) -> FoundEngine:
-    return FoundEngine(name, Path("/x/slicer"), version, is_supported=True)
-
-
 def test_command_lines_have_no_surprises(tmp_path: Path) -> None:
     setup = setup_for()
     prusa = PrusaSlicer()
-    prusa.write_inputs(setup, tmp_path)
-    arguments = prusa.arguments(installed("prusaslicer", (2, 5, 0)), setup, tmp_path)
+    found = installed("prusaslicer", (2, 5, 0))
+    prusa.write_inputs(found, setup, tmp_path)
+    arguments = prusa.arguments(found, setup, tmp_path)
     assert "/x/slicer" in arguments
     assert arguments[-1] == "part.stl"
     assert "--datadir" in arguments
@@ -234,6 +238,7 @@ def test_prusaslicer_is_told_a_jerk_that_comes_near_the_printers_own_rule() -> N
     setup = setup_for("corexy-300")
     deviation = setup.machine.motion.junction_deviation_mm
     assert deviation is not None
-    told = float(prusaslicer_ini.render(setup)["machine_max_jerk_x"].split(",")[0])
-    assert 1.55 < told / math.sqrt(setup.speeds.acceleration * deviation) < 2.83
+    for version in (2, 5, 0), (2, 9, 2):
+        told = float(prusaslicer_ini.render(setup, version)["machine_max_jerk_x"].split(",")[0])
+        assert 1.55 < told / math.sqrt(setup.speeds.acceleration * deviation) < 2.83
     assert float(prusaslicer_ini.render(setup_for("ender-3"))["machine_max_jerk_x"].split(",")[0]) == 10
