@@ -166,6 +166,8 @@ def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "MAX_CONNECTIONS", 2)
     with serve(printing_unit()) as served, served.connect(), served.connect():
         until(lambda: _is_turned_away(served))
+    with serve(printing_unit()) as served, served.connect():
+        assert not _is_turned_away(served)
 
 
 def _is_turned_away(served: Served) -> bool:

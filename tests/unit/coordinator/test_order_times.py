@@ -10,6 +10,7 @@ from agent.domain.events import ClockState
 from agent.domain.job import JobState, Reason
 from tests.unit.coordinator.bench import (
     TOPICS,
+    Bench,
     bench,
     job_payload,
     until,
@@ -20,6 +21,13 @@ HOUR_MS = 3_600_000
 
 def status(answer: Answer) -> tuple[str, str | None, str | None]:
     return answer.status.value, answer.code, answer.state
+
+
+async def state_after(made: Bench, seconds: float) -> JobState:
+    """Return how the order stands when so much time has passed and was looked at."""
+    made.clock.advance(seconds)
+    await made.coordinator._times.keep()
+    return (await made.queue.get("order-1")).state
 
 
 async def test_an_expired_order_never_starts(tmp_path: Path) -> None:
@@ -35,18 +43,14 @@ async def test_an_early_order_waits_and_then_goes_on(tmp_path: Path) -> None:
         answer = await made.job(job_payload(not_before=made.clock.t_ms + HOUR_MS))
         assert status(answer) == ("accepted", None, "held")
         assert (await made.queue.get("order-1")).reason is Reason.NOT_BEFORE
-        made.clock.advance(3601)
-        await made.coordinator._times.keep()
-        assert (await made.queue.get("order-1")).state is JobState.FETCHING
+        assert await state_after(made, 3601) is JobState.FETCHING
 
 
 async def test_a_waiting_order_expires(tmp_path: Path) -> None:
     async with bench(tmp_path) as made:
         await made.online()
         await made.job(job_payload(expires=made.clock.t_ms + HOUR_MS))
-        made.clock.advance(3601)
-        await made.coordinator._times.keep()
-        assert (await made.queue.get("order-1")).state is JobState.EXPIRED
+        assert await state_after(made, 3601) is JobState.EXPIRED
 
 
 async def test_without_a_clock_the_brokers_expiry_counts(tmp_path: Path) -> None:
@@ -55,9 +59,7 @@ async def test_without_a_clock_the_brokers_expiry_counts(tmp_path: Path) -> None
         await made.online()
         answer = await made.job(job_payload(expires=1_800_000_000_000), expiry_s=60)
         assert answer.state == "fetching"
-        made.clock.advance(61)
-        await made.coordinator._times.keep()
-        assert (await made.queue.get("order-1")).state is JobState.EXPIRED
+        assert await state_after(made, 61) is JobState.EXPIRED
 
 
 async def test_without_any_time_an_expiring_order_waits_until_the_coordinator_tells_it(
@@ -72,9 +74,7 @@ async def test_without_any_time_an_expiring_order_waits_until_the_coordinator_te
         await until(lambda: len(made.network.last.acked) == 2)
         await made.coordinator._times.keep()
         assert (await made.queue.get("order-1")).state is JobState.FETCHING
-        made.clock.advance(2)
-        await made.coordinator._times.keep()
-        assert (await made.queue.get("order-1")).state is JobState.EXPIRED
+        assert await state_after(made, 2) is JobState.EXPIRED
 
 
 async def test_times_are_judged_before_the_pipeline_starts(tmp_path: Path) -> None:

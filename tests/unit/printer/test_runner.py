@@ -117,7 +117,10 @@ def test_a_defect_in_a_posted_action_is_reported_too(terminal: Terminal) -> None
     driven = Driven(open_port(terminal.path, 115200))
     driven.start()
     driven.runner.post(lambda now: [][int(now)])
-    driven.until(RunnerCrashed)
+    crashed = driven.until(RunnerCrashed)
+    assert isinstance(crashed, RunnerCrashed)
+    assert "IndexError" in crashed.detail
+    eventually(lambda: not driven.runner.is_alive())
 
 
 def test_waking_an_ended_thread_touches_no_foreign_descriptor(terminal: Terminal) -> None:
@@ -180,6 +183,8 @@ def test_the_thread_beats_while_idle(terminal: Terminal) -> None:
     driven.start()
     before = driven.runner.beats
     eventually(lambda: driven.runner.beats > before)
+    assert driven.runner.is_alive()
+    assert driven.events == []
     driven.runner.close()
 
 
