@@ -66,7 +66,7 @@ def test_the_link_adds_few_megabytes_to_a_daemon() -> None:
         "print(rss() - before)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert int(run.stdout) < 10 * 1024, "kB; 4.3 MB were measured, 20 MB are allowed with all it does"
+    assert int(run.stdout) < 10 * 1024, "kB; 7.1 MB were measured, 20 MB are allowed with all it does"
 
 
 def test_the_daemon_does_not_load_the_gate() -> None:
